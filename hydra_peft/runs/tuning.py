@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
+import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra_peft.config.grid import (
     COARSE_TO_FINE,
@@ -18,21 +17,19 @@ from hydra_peft.config.grid import (
     logarithmic,
     used,
 )
-from hydra_peft.config.identity import TUNED, config_id, science
-from hydra_peft.config.preparation import TRIAL, on_held_out, prepared_config
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import RunFailed, UserError
 from hydra_peft.methods._base import Preparation
 from hydra_peft.metrics import find_metric, score_text
-from hydra_peft.runs._science import values_of
-from hydra_peft.runs.assembly import check_images, load_backbone
+from hydra_peft.runs.assembly import check_images, data_sha256, load_backbone
+from hydra_peft.runs.claims import holder
 from hydra_peft.runs.coarse_to_fine import coarse_to_fine, first_round, most_trials
-from hydra_peft.runs.existing import found_folder, retry_of
-from hydra_peft.runs.folder import TUNING, holds_record, runs_of_task, set_aside
+from hydra_peft.runs.existing import decide, folder_of, folders_of, found_folder, retry_of
+from hydra_peft.runs.folder import check_no_links, holds_record, set_aside
 from hydra_peft.runs.on_device import on_device
 from hydra_peft.runs.outcome import Outcome, existing_outcome
 from hydra_peft.runs.preparing import choose_options
-from hydra_peft.runs.record import Record, completed_score, read_record
+from hydra_peft.runs.record import completed_score
 from hydra_peft.runs.run import run
 from hydra_peft.runs.search import (
     Dimension,
@@ -44,8 +41,18 @@ from hydra_peft.runs.search import (
     trials_of,
 )
 from hydra_peft.runs.shared import Shared
+from hydra_peft.runs.trials import (
+    candidate,
+    not_twice,
+    preparation_run,
+    trials_begun,
+    weights_by_seed,
+)
 from hydra_peft.training.distributed import current
 from hydra_peft.training.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from hydra_peft.backbones.backbones import Weights
 
 log = logging.getLogger("hydra_peft")
 
@@ -87,27 +94,64 @@ def run_protocol(config: RunConfig, shared: Shared | None = None) -> Outcome:
             "torchrun out."
         )
     _, weights = load_backbone(config.model, config.seed)
-    before = found_folder(config, weights)
-    existing = existing_outcome(config, before)
+    existing = existing_outcome(config, found_folder(config, weights))
     if existing is not None:
         return existing
     # Now, not after a search that may take days: only the last run needs the test set.
     check_images(config)
+    check_folders(config, weights_by_seed(config), data_sha256)
     if prepared is None:
         best, tuning = _tuned(config, shared)
     else:
         best, tuning = _prepared(config, prepared)
     outcome = run(best.apply(config), tuning=tuning, shared=shared)
-    if outcome.folder != before and holds_record(before) and outcome.record.status == "completed":
-        set_aside(before)  # this very run, by another choice of an earlier search
+    if outcome.record.status == "completed":
+        _set_others_aside(config, weights, outcome.folder)
     return outcome
+
+
+def check_folders(
+    config: RunConfig,
+    weights_at: Callable[[int], Weights],
+    data_of: Callable[[RunConfig], str],
+) -> None:
+    """Check before a search that what is in its folders, and in the run's, keeps neither from
+    being done: that would show only when it comes to them.
+
+    Args:
+        weights_at: see :func:`hydra_peft.runs.trials.weights_by_seed`.
+        data_of: gives the hash of the data of a run as it is now.
+
+    Raises:
+        UserError: one that may be written to is a link; or one of a trial holds another run than
+            its name says, or was made on other data.
+    """
+    if not config.chooses:
+        return
+    for folder in folders_of(config, weights_at(config.seed)):
+        check_no_links(Path(config.paths.runs), folder)
+    for known in _known_trials(config):
+        trial = not_twice(known, config, weights_at, data_of)
+        decide(trial, folder_of(trial, weights_at(trial.seed)), functools.partial(data_of, trial))
+    for folder, _ in trials_begun(config):  # those too of which only scores tell
+        check_no_links(folder.parents[2], folder)
+
+
+def _set_others_aside(config: RunConfig, weights: Weights, folder: Path) -> None:
+    """Set aside what is there of the completed run in ``folder`` by other choices of searches."""
+    runs = Path(config.paths.runs)
+    others = [one for one in folders_of(config, weights) if one != folder and holds_record(one)]
+    for other in others:
+        if not other.is_symlink() and holder(runs, other) is None:
+            aside = set_aside(other).name
+            log.info("%s is kept as %s: the search chose otherwise this time", other.name, aside)
 
 
 def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, Any]]:
     """Do the phases of the method's preparation; return what it chose, for a record too."""
     first = preparation_run(config)
     assert first is not None, "found"
-    outcome = run(first)
+    outcome = run(not_twice(first, config))
     if outcome.record.status != "completed":
         record, retry = outcome.record, retry_of(outcome.record)
         raise RunFailed(
@@ -115,12 +159,6 @@ def _prepared(config: RunConfig, found: Preparation) -> tuple[Choice, dict[str, 
             f"is {record.status} ({record.error}): sweep.retry={retry} starts it again."
         )
     return choose_options(config, found, outcome)
-
-
-def preparation_run(config: RunConfig) -> RunConfig | None:
-    """Return the run that the method of ``config`` trains first; None where it has none."""
-    prepared = prepared_config(config)
-    return None if prepared is None else dataclasses.replace(prepared, **_apart(config))
 
 
 def _tuned(config: RunConfig, shared: Shared) -> tuple[Choice, dict[str, Any]]:
@@ -176,9 +214,16 @@ def certain_trials(config: RunConfig) -> list[RunConfig]:
     They may be done before it, in any order; the search then finds them done. None where nothing is
     searched, or where what is complete is done again, which would be twice.
     """
-    protocol = config.protocol
-    if not protocol.tune or config.sweep.on_existing == "rerun":
+    if not config.protocol.tune or config.sweep.on_existing == "rerun":
         return []
+    return _known_trials(config)
+
+
+def _known_trials(config: RunConfig) -> list[RunConfig]:
+    """Return the runs that choose for ``config`` whatever any of them scores."""
+    if (prepared := preparation_run(config)) is not None:
+        return [prepared]
+    protocol = config.protocol
     if protocol.search == "grid":
         tried = choices(config)
     elif protocol.search in COARSE_TO_FINE:
@@ -272,69 +317,8 @@ def _said(config: RunConfig, outcome: Outcome) -> str:
     return f"{score_text(record.primary, record.score, 1)} on {held_out}"
 
 
-def candidate(config: RunConfig, choice: Choice) -> RunConfig:
-    """Return the run of the search that tries ``choice`` for ``config``."""
-    asked = config.protocol
-    protocol = on_held_out(config, TRIAL, asked.trial_selection)
-    return choice.apply(
-        config,
-        epochs=asked.trial_epochs,
-        seed=config.choosing_seed,
-        protocol=protocol,
-        **_apart(config),
-    )
-
-
-def _apart(config: RunConfig) -> dict[str, Any]:
-    """Return where runs that choose for ``config`` go, and what is done about existing ones."""
-    # A search that is asked for twice goes on; only a plain run can be an error to repeat.
-    on_existing = "rerun" if config.sweep.on_existing == "rerun" else "skip"
-    return {
-        "paths": dataclasses.replace(config.paths, runs=str(Path(config.paths.runs) / TUNING)),
-        "sweep": dataclasses.replace(config.sweep, on_existing=on_existing),
-    }
-
-
-def trials_begun(config: RunConfig) -> Iterator[tuple[Path, Record]]:
-    """Yield folder and record of each run that the search of ``config`` does or may draw.
-
-    On whatever weights; none where nothing is chosen.
-    """
-    if not config.chooses:
-        return
-    dataset = config.dataset
-    tuning = Path(config.paths.runs) / TUNING
-    for folder in runs_of_task(
-        tuning, benchmark=dataset.benchmark, task=dataset.name, seed=config.choosing_seed
-    ):
-        with contextlib.suppress(UserError):
-            record = read_record(folder)
-            if _is_trial(record, config):
-                yield folder, record
-
-
-def _is_trial(record: Record, config: RunConfig) -> bool:
-    """Whether ``record`` differs from the trials of ``config`` in what tuning chooses alone."""
-    if (prepared := preparation_run(config)) is not None:
-        return record.config_id == config_id(prepared)
-    if config.protocol.search == "grid":
-        return record.config_id in {config_id(candidate(config, one)) for one in choices(config)}
-    first, asked = science(candidate(config, choices(config)[0])), science(config)
-    return _fixed(record.science, asked) == _fixed(first, asked)
-
-
-def _fixed(trial: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the science of a trial without the keys that the one ``asked`` leaves to tuning."""
-    return {
-        group: {k: v for k, v in values.items() if values_of(asked, group).get(k) != TUNED}
-        if isinstance(values, dict)
-        else values
-        for group, values in trial.items()
-    }
-
-
 def _try(config: RunConfig, choice: Choice, shared: Shared) -> Outcome:
-    outcome = run(candidate(config, choice), shared=shared)
+    outcome = run(not_twice(candidate(config, choice), config), shared=shared)
     # That it diverged is what the trial was to find out; that it failed says nothing of its values.
     if outcome.record.status == "failed":
         raise RunFailed(

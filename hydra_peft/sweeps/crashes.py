@@ -68,7 +68,7 @@ def _fail(folder: Path, sentence: str, trackers: Mapping[str, Tracker]) -> None:
 
 def _folders(config: RunConfig) -> Iterator[tuple[Path, Path]]:
     """Give the folders, each with that of all runs, that the job may have been writing to."""
-    from hydra_peft.runs.tuning import trials_begun
+    from hydra_peft.runs.trials import trials_begun
 
     runs, dataset = Path(config.paths.runs), config.dataset
     for folder in runs_of_task(

@@ -20,7 +20,8 @@ from hydra_peft.runs.folder import unlabelled
 from hydra_peft.runs.record import FILE, Record
 from hydra_peft.runs.search import check_search
 from hydra_peft.runs.starting import check_start
-from hydra_peft.runs.tuning import trials_begun, tries
+from hydra_peft.runs.trials import trials_begun
+from hydra_peft.runs.tuning import check_folders, tries
 from hydra_peft.sweeps.job import Composition, Job
 
 #: ``new``: to be done; ``done``; ``to_resume``: was interrupted; ``running``: somebody is at it;
@@ -148,6 +149,7 @@ class _Planner:
             if state in TO_START:
                 self._check_parts(config)
                 check_start(config, weights.sha256)
+                self._check_folders(config)
         except UserError as error:
             return replace(job, folder=folder, state="broken", reason=str(error))
         return replace(job, folder=folder, state=state, reason=reason, record=existing.record)
@@ -160,6 +162,12 @@ class _Planner:
         self._fits(parts, lambda: check_model(config, elsewhere=self._elsewhere))
         wanted = repr((config.dataset, config.data, config.paths, splits_read(config)))
         self._there(wanted, lambda: check_data(config))
+
+    def _check_folders(self, config: RunConfig) -> None:
+        def weights_at(seed: int) -> Weights:
+            return self._weights_of(replace(config, seed=seed))
+
+        check_folders(config, weights_at, self._data_of)
 
     def _may_be_there(self, config: RunConfig) -> bool:
         """Whether a folder has this run's id in its name, on whatever weights."""

@@ -27,7 +27,8 @@ from hydra_peft.runs.preparing import SCORES
 from hydra_peft.runs.rebuild import load_scored_split, rebuild
 from hydra_peft.runs.record import read_record
 from hydra_peft.runs.run import run
-from hydra_peft.runs.tuning import preparation_run, run_protocol, trials_begun, tries
+from hydra_peft.runs.trials import preparation_run, trials_begun
+from hydra_peft.runs.tuning import run_protocol, tries
 from hydra_peft.runs.writer import RunWriter
 
 Configure = Callable[..., RunConfig]

@@ -18,7 +18,8 @@ class SweepConfig(Group, key="sweep"):
 
     Attributes:
         on_existing: about a completed one of the same identity: ``skip`` it, ``rerun`` (the
-            earlier folder is kept beside), or ``error``.
+            earlier folder is kept beside; of a tuned run, with its search), or ``error``. A rerun
+            that was interrupted goes on.
         retry: about one that failed: nothing (``none``), start it again (``failed``), diverged
             ones too (``all``). Interrupted ones always go on.
         fail_fast: stop after the first job that does not complete.
