@@ -169,7 +169,7 @@ def test_what_is_untrained_has_a_name_of_its_own_and_counts_as_no_method(compose
     published = read_published(table.published)
     (side,), warnings = compare(table, published, runs[:1], defaults=defaults)
     assert side.measured == []
-    assert warnings == ["protocol clean: no row of Table 1 is like zero-shot, auto: left out."]
+    assert warnings == ["protocol clean: no row of Table 1 is like 'zero-shot, auto': left out."]
     adapted = compose(*words[:1], "method=lora", "head=zero_shot", *words[2:])
     assert run_of(adapted, "cifar10", 90.0, 1, 1).label == "lora r=4"
 

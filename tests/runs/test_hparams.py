@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ def test_a_resumed_run_is_one_row_with_its_last_values(
     (row,) = tab().values()
     assert row.status == api_pb2.STATUS_UNKNOWN  # neither a success nor a failure
     assert not [key for key in row.metrics if key.startswith("result/")]
+    time.sleep(1)  # TensorBoard orders the files of one process by the second of their names
     outcome = do()
     assert outcome.record.resumed
     (row,) = tab().values()
