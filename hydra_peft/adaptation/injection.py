@@ -83,7 +83,6 @@ def inject(
     head_names = find_head(model, head)
     if not method.trains_backbone:
         check_head(model, head_names)
-    computed = computed_tensors(model)
     backbone = backbone_state_dict(model, head_names)
     seen = {} if method.trains_backbone else tensors_seen(backbone)
     trainable_before = {p: p.requires_grad for p in model.parameters()}
@@ -111,7 +110,7 @@ def inject(
         trained=tuple(names[0] for names in trained),
         shared=tuple(names for names in (*trained, *_frozen(fixed)) if len(names) > 1),
         fixed=tuple(names[0] for names, _ in fixed),
-        computed=computed,
+        computed=computed_tensors(model),
         seen=seen,
     )
     keep_adaptation(model, done)

@@ -45,29 +45,28 @@ def check_merged(adapter: Adapter, plain: nn.Module) -> None:
 
 
 def _try(adapter: Adapter, plain: nn.Linear) -> None:
-    found, reason = [], ""
+    reason = ""
     for wide in (True, False):  # in float64 nothing is rounded that could hide a difference
         try:
             copied = copy_of(adapter).eval()
-            merged = copied.double().merged() if wide else plain
-            found.append(_outputs(copied, merged))
+            computed, merged, eps = _outputs(copied, copied.double().merged() if wide else plain)
+            break
         except Exception as error:
             reason = reason_of(error)
-    if not found:
+    else:
         log.warning(
             "what %s merges into could not be tried out (%s): it is taken at its word",
             type(adapter).__name__,
             reason,
         )
-    for computed, merged_output, eps in found:
-        off, size = (merged_output - computed).abs().max(), computed.abs().max()
-        if not off <= math.sqrt(eps) * size:  # not a number is refused too
-            raise NotMergeable(
-                f"{type(adapter).__name__} computes something else merged (off by "
-                f"{100 * float(off / size):.3g}% of the greatest output): its forward() is "
-                "not what its folded() or merged() says: define both, or let that raise "
-                "NotMergeable"
-            )
+        return
+    off, size = (merged - computed).abs().max(), computed.abs().max()
+    if not off <= math.sqrt(eps) * size:  # not a number is refused too
+        raise NotMergeable(
+            f"{type(adapter).__name__} computes something else merged (off by "
+            f"{100 * float(off / size):.3g}% of the greatest output): its forward() is "
+            "not what its folded() or merged() says: define both, or let that raise NotMergeable"
+        )
 
 
 def _outputs(adapter: Adapter, plain: nn.Module) -> tuple[Tensor, Tensor, float]:
@@ -93,8 +92,15 @@ def _outputs_for(
         computed: Tensor = adapter(x.requires_grad_())
         merged: Tensor = plain(x)
     # A forward may compute in float32 whatever its features are.
-    eps = max(torch.finfo(dtype).eps for dtype in (like.dtype, torch.float32, *floats))
+    least = torch.float32 if like.dtype == torch.float64 else _products_in_float32()
+    eps = max(torch.finfo(dtype).eps for dtype in (like.dtype, least, *floats))
     return computed.detach().double(), merged.detach().double(), eps
+
+
+def _products_in_float32() -> torch.dtype:
+    """Return a dtype with as many digits as products in float32 have; TF32 has those of float16."""
+    digits = {"high": torch.float16, "medium": torch.bfloat16}
+    return digits.get(torch.get_float32_matmul_precision(), torch.float32)
 
 
 def _own_random_state(like: Tensor) -> AbstractContextManager[None]:

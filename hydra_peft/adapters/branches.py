@@ -69,7 +69,7 @@ class Branches(Adapter):
         out: Tensor = self.base(x, *args, **kwargs)
         known.seen.put((x, out))
         total = self.parallel(x, *args, **kwargs) + self.sequential(x, *args, **kwargs) - out
-        known.seen.take()
+        known.seen.put(None)
         return total
 
     def merged(self) -> nn.Module:

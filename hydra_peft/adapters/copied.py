@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ M = TypeVar("M", bound=nn.Module)
 def copy_of(module: M, memo: dict[int, Any] | None = None) -> M:
     """Return a deep copy of ``module``.
 
-    What its parts keep as attributes and Python cannot copy (an output kept for a penalty, a lock)
-    the copy shares with it, tensors of a graph without their graph.
+    Tensors of a graph that its parts keep as attributes, such as an output for a penalty, are
+    copied without it. What else Python cannot copy, such as a lock, the copy shares.
 
     Args:
         module: an adapter, or a model with adapters of users' own classes.
@@ -29,7 +30,8 @@ def copy_of(module: M, memo: dict[int, Any] | None = None) -> M:
     try:
         return _copied(module, memo, {})
     except Exception:
-        shared = {id(v): _shared(v) for part in module.modules() for v in _refused(part)}
+        refused = _refused([_attributes(part) for part in module.modules()], set())
+        shared = {id(one): _without_graph(one) for one in refused}
         try:
             return _copied(module, memo, shared)
         except Exception as error:
@@ -49,17 +51,34 @@ def _copied(module: M, memo: dict[int, Any], shared: dict[int, Any]) -> M:
     return copied
 
 
-def _refused(part: nn.Module) -> list[Any]:
-    """Return the attributes of ``part`` that cannot be copied, modules and parameters aside."""
-    found = []
-    for name, value in vars(part).items():
-        if name not in ("_modules", "_parameters") and not isinstance(value, nn.Module):
-            try:
-                copy.deepcopy(value)
-            except Exception:
-                found.append(value)
-    return found
+def _attributes(part: nn.Module) -> list[Any]:
+    """Return what ``part`` keeps beside modules and parameters."""
+    own = [value for name, value in vars(part).items() if name not in ("_modules", "_parameters")]
+    return [value for value in own if not isinstance(value, nn.Module)]
 
 
-def _shared(value: Any) -> Any:
-    return value.detach() if isinstance(value, Tensor) else value
+def _refused(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield what in ``value`` cannot be copied: the smallest parts, since the copy shares them."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    try:
+        copy.deepcopy(value)
+    except Exception:
+        parts = [*_parts_of(value)]
+        for part in parts:
+            yield from _refused(part, seen)
+        if not parts:
+            yield value
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    if isinstance(value, list | tuple | set):
+        return value
+    return () if isinstance(value, Tensor) else getattr(value, "__dict__", {}).values()
+
+
+def _without_graph(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, Tensor) else value

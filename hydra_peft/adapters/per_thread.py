@@ -5,36 +5,32 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import torch
-
 
 class PerThread:
     """One value for each thread.
 
     So threads that call one model at the same time, as those of a server and of ``DataParallel``,
-    do not meet. Copies of a model, and pickled ones, have no value: a forward that was broken off
-    leaves a tensor of its graph behind, which nothing copies.
+    do not meet, and what a thread leaves behind ends with it. Copies of a model, and pickled ones,
+    have no value: a forward that was broken off leaves a tensor of its graph, which nothing copies.
     """
 
     def __init__(self) -> None:
-        self._values: dict[int, Any] = {}
+        # no class that builds on it, whose attributes torch's compiler puts elsewhere
+        self._local = threading.local()
 
     def put(self, value: Any) -> None:
         """Keep ``value`` for this thread."""
-        self._values[_thread()] = value
+        self._local.value = value
 
     def get(self) -> Any:
         """Return this thread's value; None where it has none."""
-        return self._values.get(_thread())
+        return getattr(self._local, "value", None)
 
     def take(self) -> Any:
         """Return this thread's value, which is then gone; None where it has none."""
-        return self._values.pop(_thread(), None)
+        value = self.get()
+        self.put(None)
+        return value
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_values": {}}
-
-
-def _thread() -> int:
-    # A compiled graph hands on within itself, and its compiler knows no threads.
-    return 0 if torch.compiler.is_compiling() else threading.get_ident()
+    def __reduce__(self) -> tuple[type[PerThread], tuple[()]]:
+        return type(self), ()

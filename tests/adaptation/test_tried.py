@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 import hydra_peft
 from hydra_peft.adapters.base import Adapter, NotMergeable
@@ -145,16 +147,21 @@ def test_half_precision_hides_no_small_difference(
 
 
 class Keeping(LowRankLinear):
-    """Keeps its last output, for a penalty, and what guards it."""
+    """Keeps its outputs, for a penalty, a running mean of them, and what guards these."""
+
+    average: Tensor
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.guard = threading.Lock()
+        self.kept: dict[str, Any] = {"guard": threading.Lock(), "outputs": []}
+        self.register_buffer("average", self.base.weight.new_zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        with self.guard:
-            self.last = super().forward(x)
-        return self.last
+        out = super().forward(x)
+        with self.kept["guard"]:
+            self.kept["outputs"].append(out)
+            self.average = 0.9 * self.average + 0.1 * out.mean()
+        return out
 
 
 @pytest.mark.parametrize("cast", [nn.Module.float, nn.Module.bfloat16])
@@ -166,11 +173,39 @@ def test_what_keeps_an_output_and_a_lock_is_merged_and_saved(
     randomize(model)
     x = torch.randn(3, 12, dtype=next(model.parameters()).dtype)
     expected = model(x)
+    layer: Any = model.get_submodule("blocks.0.mlp.fc2")
+    average = layer.average
     assert hydra_peft.merge(model)
+    assert layer.average is average
+    assert [out.dtype for out in layer.kept["outputs"]] == [x.dtype]
     model.double()
     hydra_peft.save_adapter(model, tmp_path)
+    assert layer.average is average
     hydra_peft.unmerge(model)
     torch.testing.assert_close(model(x.double()), expected.double(), rtol=0.1, atol=0.1)
+
+
+class Normed(LowRankLinear):
+    """Has a weight that is computed from its length and direction."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        assert self.parallel is not None
+        weight_norm(self.parallel.down)
+
+
+def test_what_computes_weights_of_its_own_is_saved_and_loaded(
+    tiny: nn.Module, randomize: Fill, tmp_path: Path
+) -> None:
+    fresh = copy.deepcopy(tiny)
+    hydra_peft.inject(tiny, method_of(Normed), rank=2)
+    randomize(tiny)
+    hydra_peft.save_adapter(tiny, tmp_path)
+    hydra_peft.load_adapter(fresh, tmp_path, method=method_of(Normed)(rank=2))
+    x = torch.randn(3, 12)
+    torch.testing.assert_close(fresh(x), tiny(x), rtol=0, atol=0)
+    hydra_peft.merge(tiny)
+    torch.testing.assert_close(fresh(x), tiny(x))
 
 
 def test_random_numbers_are_left_alone(tiny: nn.Module) -> None:

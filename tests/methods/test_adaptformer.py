@@ -106,7 +106,10 @@ def test_beside_a_sequential_method_both_changes_are_added(
         ("branches", {"parallel": "adaptformer", "sequential": "seqlora"}),
     ],
 )
-def test_threads_that_call_one_model_do_not_meet(method: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_threads_that_call_one_model_do_not_meet(
+    method: str, options: dict[str, Any], compiled: bool
+) -> None:
     """As a server's do: each between the norm and the end of its MLP while another begins."""
     shape: dict[str, Any] = {"img_size": 32, "embed_dim": 24, "depth": 2, "num_heads": 2}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=3, **shape)
@@ -118,12 +121,15 @@ def test_threads_that_call_one_model_do_not_meet(method: str, options: dict[str,
     expected = [model(x) for x in inputs]
     meet = threading.Barrier(2, timeout=30)
 
+    @torch.compiler.disable  # where the graph of a compiled model breaks
     def pause(_module: nn.Module, _inputs: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
             meet.wait()
 
     model.blocks[0].mlp.register_forward_pre_hook(pause)  # both have read, neither has written
+    call = torch.compile(model, backend="eager") if compiled else model
+    call(inputs[0])
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(model, inputs))
+        found = list(pool.map(call, inputs))
     for own, right in zip(found, expected, strict=True):
         torch.testing.assert_close(own, right)
