@@ -170,6 +170,12 @@ def forward_mode(model: nn.Module) -> None:
     torch.testing.assert_close(forward.sum(), backward, rtol=1e-3, atol=1e-4)
 
 
+def functionalized(model: nn.Module) -> None:
+    fewer = images()[:2]
+    functional = torch.func.functionalize(model)
+    torch.testing.assert_close(functional(fewer), model(fewer), rtol=0, atol=1e-5)
+
+
 def selective_checkpoints(model: nn.Module) -> None:
     kept = [torch.ops.aten.mm.default, torch.ops.aten.addmm.default]
     contexts = partial(create_selective_checkpoint_contexts, kept)
@@ -196,6 +202,7 @@ TRANSFORMS = {
     "fx": fx_trace,
     "jvp": forward_mode,
     "checkpoints": selective_checkpoints,
+    "functions": functionalized,
     "call": called_with_other_values,
 }
 
