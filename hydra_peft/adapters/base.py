@@ -46,7 +46,8 @@ class Adapter(nn.Module):
             return super().__getattr__(name)
         except AttributeError as error:
             missing = error
-        base = vars(self).get("base") or vars(self).get("_modules", {}).get("base")
+        own = self.__dict__  # torch 2.6 does not compile vars()
+        base = own.get("base") or own.get("_modules", {}).get("base")
         if base is None or name.startswith("__"):
             raise missing
         try:

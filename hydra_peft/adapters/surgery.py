@@ -42,7 +42,7 @@ def other_names(model: nn.Module, module: nn.Module) -> list[str]:
 def is_intercepted(module: nn.Module) -> bool:
     """Whether calling ``module`` itself runs more than its class says: hooks, forward or backward,
     or a ``forward`` that was put onto the object."""
-    own = vars(module).get("forward")
+    own = module.__dict__.get("forward")  # torch 2.6 does not compile vars()
     # Packages that took back what they had put there (accelerate) leave the class's own, bound.
     patched = own is not None and getattr(own, "__func__", own) is not type(module).forward
     return patched or any(
