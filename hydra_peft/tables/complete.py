@@ -61,12 +61,13 @@ def shared_block(
 
     All tasks, where two rows (or the only one) have all of them: what a row lacks costs the others
     nothing. Of three rows or more, all that are not of one row alone: what it has more costs them
-    nothing either. Else the largest block; where ``with_row`` is given that row is in it, and
-    another one.
+    nothing either. Else the largest block of two rows or more, with ``with_row`` where it is
+    given; without it, where no two rows share a task, the largest of one row.
     """
     several = [task for task in tasks if sum(bool(row.get(task)) for row in rows) > 1]
     for common in (list(tasks), several if len(rows) > 2 else []):
         found = [at for at, row in enumerate(rows) if common and complete(row, common)]
         if len(found) >= min(2, len(rows)) and (with_row is None or with_row in found):
             return found, common
-    return largest_block(rows, tasks, least=1 if with_row is None else 2, with_row=with_row)
+    block = largest_block(rows, tasks, least=2, with_row=with_row)
+    return block if block[0] or with_row is not None else largest_block(rows, tasks)

@@ -69,8 +69,12 @@ def test_what_trains_nothing_has_no_parameters(tmp_path: Path) -> None:
 def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
     collection = put(tmp_path, *scores("lora", LORA), *scores("hydra", {"a": [99.0]}))
     data = FIGURE.data(collection, Settings())
-    assert list(data.table["label"]) == ["lora r=4"]
-    assert "Left out: hydra r=4+4 [no run on b, c]." in data.caption
+    # Of two rows it is the tasks that only one has: one point alone compares nothing.
+    assert list(data.table["label"]) == ["lora r=4", "hydra r=4+4"]
+    assert "Left out: b, c [no run of hydra r=4+4]." in data.caption
+    alone = FIGURE.data(collection, Settings(tasks="a,b"))
+    assert list(alone.table["label"]) == ["lora r=4"]
+    assert "Left out: hydra r=4+4 [no run on b]." in alone.caption
     assert set(lines(collection, tasks="a")) == {"lora r=4", "hydra r=4+4"}
     apart = put(tmp_path / "x", *scores("lora", {"a": [1.0]}), *scores("hydra", {"b": [1.0]}))
     with pytest.raises(UserError, match="no method has runs on all of a, b: give tasks="):

@@ -39,8 +39,9 @@ def shared(rows: list[Row], tasks: str) -> str:
         # Rows that are still being filled share what they have.
         (["abcd", "abc"], "abcd", "abc"),
         (["bcd", "acd", "abd"], "abcd", "ad"),
-        # One complete row beside one that has hardly begun.
-        (["abc", "a"], "abc", "abc"),
+        # A row beside others that have hardly begun: where it is alone nothing compares.
+        (["abc", "a"], "abc", "a"),
+        (["abcdef", "ab", "bc"], "abcdef", "ab"),
         (["ab", "c"], "abc", "ab"),
         # Nothing is shared.
         (["a", "b"], "ab", "ab"),

@@ -244,7 +244,7 @@ def test_strays_are_left_out_and_named(chosen: str, form: str) -> None:
 def test_a_stray_that_is_named_is_compared() -> None:
     text = documents([stray_table()], "hydra, lora r=4 (epochs=1)", [], "markdown")["md"]
     assert "| hydra r=2+2 vs lora r=4 (epochs=1) | 1 " in text
-    assert "Left out" not in text
+    assert "task cifar100 (only hydra r=2+2); task svhn (only hydra r=2+2).\n" in text
 
 
 def test_a_row_that_no_other_shares_a_task_with_is_named() -> None:
