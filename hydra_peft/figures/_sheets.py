@@ -181,8 +181,13 @@ def describe(table: Table) -> str:
 
 
 def _looks(rows: list[Row]) -> dict[int, dict[str, Any]]:
-    """Return the look of each row by its ``id``; of one method's, that with most runs is plain."""
-    ordered = sorted(rows, key=lambda row: (-len(row.records), len(row.overrides)))
+    """Return the look of each row by its ``id``; of one method's the plainest is plain, of such
+    that with most runs."""
+
+    def order(row: Row) -> tuple[int, int]:
+        return len(row.overrides) + bool(row.apart), -len(row.records)
+
+    ordered = sorted(rows, key=order)
     found = looks([method_of(row) for row in ordered])
     return {id(row): look for row, look in zip(ordered, found, strict=True)}
 

@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import accumulate, combinations_with_replacement, pairwise
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
@@ -35,6 +35,7 @@ from hydra_peft.figures._sheets import (
     of_one_scale,
 )
 from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, in_lines, picture
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.kept_predictions import has_classes, is_classification, why_none
 from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.grouping import run_label
@@ -115,10 +116,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         [line for pair, found in pairs.items() for line in pair_lines(pair, found)]
     )
     if not table["pairs"].any():
-        raise UserError(
-            "no two runs that kept their predictions are of one task: give methods or seeds more "
-            f"than one{sheet.elsewhere}."
-        )
+        raise UserError(_alone(sheet, without))
     lines = [line for group, found in gains.items() for line in ensemble_lines(group, found)]
     ensembles = pd.DataFrame(
         lines, columns=[field.name for field in dataclasses.fields(EnsembleLine)]
@@ -277,6 +275,17 @@ def _reach(values: pd.Series[float]) -> str:
     return f"{' to '.join(ends)}%"
 
 
+def _alone(sheet: Sheet, without: Mapping[str, Sequence[str]]) -> str:
+    """Say that one run is left, and which others were there."""
+    gone = " ".join([*sheet.left_out, *left_out(without)])
+    there = f"{in_a_row(map(sheet.label, sheet.table.rows))} on {in_a_row(sheet.table.tasks)}"
+    return (
+        f"only one run that kept its predictions is left, {there}, and agreement is of two: give "
+        f"methods or seeds more than one, or tasks= that they share{sheet.elsewhere}."
+        f"{f' {gone}' * bool(gone)}"
+    )
+
+
 def _has_seeds(table: pd.DataFrame) -> bool:
     """Whether any method has two seeds, whose agreement stands on the diagonal."""
     return bool((table["pairs"][table["method"] == table["other"]] > 0).any())
@@ -325,12 +334,13 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     numbered = [f"{at}: {name}" for at, name in enumerate(facts["methods"], 1)]
     names = [in_lines(name, _BESIDE, SMALL) for name in numbered]
-    lines = 1 + max(name.count("\n") for name in names)
-    rows = max(len(names) * max(0.25, lines * _LINE + 0.05), 1.2)
+    heights = [max(0.25, (1 + name.count("\n")) * _LINE + 0.05) for name in names]
+    rows = max(sum(heights), 1.2)
     made = picture(PAGE, rows + 1.4 + 0.2 * bool(data.warnings))
     matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
-    image = _matrix(matrix, _overall(data.table), facts["methods"])
-    matrix.set_yticks(range(len(names)), names, fontsize=SMALL)
+    ends = [0.0, *accumulate(heights)]
+    image = _matrix(matrix, _overall(data.table), facts["methods"], ends)
+    matrix.set_yticks(_middles(ends), names, fontsize=SMALL)
     # Upright names would take more than the matrix.
     matrix.set_xticks(range(len(names)), map(str, range(1, 1 + len(names))), fontsize=SMALL)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
@@ -344,8 +354,15 @@ def plot(data: FigureData) -> Picture:
     return made
 
 
-def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
-    """Draw agreement below and on the diagonal, shared mistakes above it."""
+def _middles(ends: Sequence[float]) -> list[float]:
+    return [(low + high) / 2 for low, high in pairwise(ends)]
+
+
+def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str], ends: Sequence[float]) -> Any:
+    """Draw agreement below and on the diagonal, shared mistakes above it.
+
+    ``ends`` are those of the rows: a name of many lines makes its own row high, no other.
+    """
     import numpy as np
 
     count = len(methods)
@@ -355,13 +372,16 @@ def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Any:
         cells[second, first] = line["agreement"]
         if first != second:
             cells[first, second] = line["shared_mistakes"]
-    image = axes.imshow(cells, cmap=HEAT, vmin=0, vmax=100, aspect="auto", interpolation="nearest")
+    columns = np.arange(count + 1) - 0.5
+    image = axes.pcolormesh(columns, ends, cells, cmap=HEAT, vmin=0, vmax=100, rasterized=True)
+    axes.invert_yaxis()
     if count <= _NUMBERED:
+        middles = _middles(ends)
         for row, column in np.argwhere(~np.isnan(cells)).tolist():
             value = cells[row, column]
             axes.text(
                 column,
-                row,
+                middles[row],
                 f"{value:.0f}",
                 ha="center",
                 va="center",

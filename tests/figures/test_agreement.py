@@ -227,8 +227,21 @@ def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:
 
 def test_one_run_has_nothing_to_agree_with(run: Run, tmp_path: Path) -> None:
     run(tmp_path, "lora", 0, [0, 1, 2, 1])
-    with pytest.raises(UserError, match="no two runs that kept their predictions are of one task"):
+    with pytest.raises(UserError, match="only one run that kept its predictions is left, lora r=4"):
         lines(collect(tmp_path))
+
+
+def test_a_second_method_that_has_begun_is_compared_where_it_has_runs(
+    run: Run, tmp_path: Path
+) -> None:
+    for task in "abc":
+        run(tmp_path, "lora", 0, SAID["lora"][0], task=task)
+    run(tmp_path, "hydra", 0, SAID["hydra"][0])
+    found = lines(collect(tmp_path))
+    assert found["hydra r=2+2", "lora r=4", "a"]["pairs"] == 1
+    gone = r"lora r=4 on a, b, and .* Left out: hydra r=2\+2 \[no run on b\]\."
+    with pytest.raises(UserError, match=gone):
+        lines(collect(tmp_path), tasks="a,b")
 
 
 def test_other_examples_are_refused(run: Run, tmp_path: Path) -> None:
@@ -277,6 +290,18 @@ def test_long_names_are_whole_and_cover_nothing(run: Run, tmp_path: Path) -> Non
         assert made.bbox.y0 <= box.y0
         assert box.y1 <= made.bbox.y1
         assert not any(box.overlaps(other) for other in boxes[:number])
+
+
+def test_a_long_name_makes_its_own_row_high(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path / "runs")
+    run(tmp_path / "runs", "bitfit", 0, SAID["lora"][0])
+    data = FIGURE.data(collect(tmp_path / "runs"), FIGURE.settings())
+    named = [*data.facts["methods"][:-1], data.facts["methods"][-1] + " and more of it" * 12]
+    names = dict(zip(data.facts["methods"], named, strict=True))
+    tables = {key: table.replace(names) for key, table in data.tables.items()}
+    long = dataclasses.replace(data, tables=tables, facts={**data.facts, "methods": named})
+    first, second, third = FIGURE.draw(long).axes[0].get_yticks()
+    assert third - second > 2 * (second - first)
 
 
 @pytest.mark.parametrize(

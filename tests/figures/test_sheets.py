@@ -115,6 +115,17 @@ def test_overrides_that_all_share_are_said_once(tmp_path: Path) -> None:
     assert sheet.caption([0]).endswith("seed 0; all with train.epochs=5.")
 
 
+def test_the_plain_row_of_a_method_has_the_plain_mark(tmp_path: Path) -> None:
+    runs = scores("lora", {"a": [1.0]})
+    runs += scores("lora", {"a": [1.0, 2.0, 3.0]}, settings={"optimizer.lr": 0.1})
+    usual = {"optimizer.lr": "recipe"}
+    collection = put(tmp_path, *runs)
+    collection = replace(collection, defaults={Origin.of(run): usual for run in runs})
+    sheet = choose(collection, Selection())
+    fills = {sheet.label(row): sheet.look(row)["fillstyle"] for row in sheet.table.rows}
+    assert fills == {"lora r=4": "full", "lora r=4 (optimizer.lr=0.1)": "left"}
+
+
 def test_labels_are_no_longer_than_a_legend_takes(tmp_path: Path) -> None:
     odd = {f"zz.k{number}": number for number in range(3000)}
     runs = [made_up("lora", "a", 0, 1.0), made_up("hydra", "a", 0, 2.0, settings=odd)]
