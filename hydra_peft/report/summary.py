@@ -15,6 +15,7 @@ from hydra_peft.tables.rows import Table
 from hydra_peft.tables.signed_rank import TOLERANCE
 from hydra_peft.tables.summaries import (
     Difference,
+    Median,
     Summary,
     summarize,
     summarize_differences,
@@ -118,7 +119,8 @@ class Leader:
         }
         parts = [f"{words} {_some(labels)}" for words, labels in listed.items() if labels]
         said = f"; {' and '.join(parts)}" if parts else ""
-        return f"{self._best} mean{self._together}{said}."
+        kind = "median" if isinstance(self.mean, Median) else "mean"
+        return f"{self._best} {kind}{self._together}{said}."
 
     @property
     def _best(self) -> str:

@@ -21,6 +21,7 @@ from hydra_peft.tables.render import (
     interval_columns,
     part_name,
     part_title,
+    score_columns,
     sizes_sentence,
 )
 from hydra_peft.tables.rows import Row, Table
@@ -43,6 +44,8 @@ class Cost:
         mean: the benchmark's main mean; None where the row lacks a task.
         behind: the row's mean less that of the best row, over the seeds of both; None for the best
             row, without a mean and without a common seed.
+        behind_median: the same of the two medians, of a benchmark whose means are medians over
+            seeds; else None.
         records: the runs that the mean is of; all of a row without a mean.
         rate: median over :attr:`alone` of the images (texts) that training took in a second; None
             where no run says.
@@ -55,6 +58,7 @@ class Cost:
     row: Row
     mean: Summary | None
     behind: Difference | None
+    behind_median: float | None
     records: list[Record]
     rate: float | None
     memory: float | None
@@ -99,28 +103,22 @@ def costs(part: Part, sizes: Mapping[int, int]) -> list[Cost]:
     rows = sorted(part.table.rows, key=place)
     rated = [row for row in rows if row.checked] or rows
     best = next((row for row in rated if means[id(row)]), None)
-    behind = [None if best is None or row is best else _behind(part, row, best) for row in rows]
-    return [
-        _cost(part, row, means[id(row)], less, sizes)
-        for row, less in zip(rows, behind, strict=True)
-    ]
+    return [_cost(part, row, means[id(row)], best, sizes) for row in rows]
 
 
 def _cost(
-    part: Part,
-    row: Row,
-    mean: Summary | None,
-    behind: Difference | None,
-    sizes: Mapping[int, int],
+    part: Part, row: Row, mean: Summary | None, best: Row | None, sizes: Mapping[int, int]
 ) -> Cost:
     seeds = row.by_seed(part.main_weights)
+    ours, theirs = ([], []) if best in (None, row) else _paired(part, row, best)
     own = [r for r in row.records if r.task in part.averaged and r.seed in seeds] or row.records
     alone = _alone(own)
     return Cost(
         part.names[id(row)],
         row,
         mean,
-        behind,
+        _mean_behind(part, ours, theirs),
+        statistics.median(ours) - statistics.median(theirs) if ours and _of_medians(part) else None,
         own,
         _median([record.images_per_second for record in alone]),
         _median([record.memory.get("bytes") for record in alone]),
@@ -132,12 +130,20 @@ def _alone(records: list[Record]) -> list[Record]:
     return [record for record in records if record.together == 1]
 
 
-def _behind(part: Part, row: Row, best: Row) -> Difference | None:
+def _of_medians(part: Part) -> bool:
+    return part.table.about.over_seeds == "median"
+
+
+def _paired(part: Part, row: Row, best: Row) -> tuple[list[float], list[float]]:
+    """Return the means of both rows with each seed that both have."""
     ours, theirs = row.by_seed(part.main_weights), best.by_seed(part.main_weights)
     shared = sorted(ours.keys() & theirs.keys())
-    if not shared:
-        return None
-    return summarize_differences([ours[s] - theirs[s] for s in shared], part.measures[-1].width)
+    return [ours[seed] for seed in shared], [theirs[seed] for seed in shared]
+
+
+def _mean_behind(part: Part, ours: list[float], theirs: list[float]) -> Difference | None:
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    return summarize_differences(differences, part.measures[-1].width) if differences else None
 
 
 def _median(values: list[float | int | None]) -> float | None:
@@ -148,11 +154,12 @@ def _median(values: list[float | int | None]) -> float | None:
 def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
     """Return the costs of the rows of ``part`` as they are read."""
     name, found = part.mean_titles[-1], costs(part, sizes)
+    score = f"{name}{', median' * _of_medians(part)} [95% interval]"
     digits = part.measures[-1].decimals()
     lines = [
         {
             "method": cost.label,
-            f"{name} [95% interval]": _with_interval(cost.mean, digits),
+            score: _with_interval(cost.mean, digits),
             "from the best": _from_best(cost, digits),
             "seeds": f"{cost.mean.count}" if cost.mean else "-",
             "parameters without head": cost.row.parameters(),
@@ -165,7 +172,7 @@ def sheet(part: Part, sizes: Mapping[int, int]) -> Sheet:
     # What is printed alike is marked alike.
     means = [cost.mean and rounded(cost.mean.value, digits) for cost in found]
     marks = {
-        (number, f"{name} [95% interval]"): BEST
+        (number, score): BEST
         for number, cost in enumerate(found)
         if cost.alike or (cost.mean and means[number] == means[0])
     }
@@ -184,16 +191,26 @@ def _legend(part: Part, found: list[Cost]) -> list[str]:
     peaks = sorted({str(r.memory["of"]) for r in records if r.memory.get("bytes")})
     memory = f"Peak memory: of the {' or the '.join(peaks)}. " if peaks else ""
     return [
-        "From the best: the difference of the means over the seeds of both, [95% interval] by "
-        "Student's t. Bold: the best mean, and those of rows whose difference from it may be "
-        "chance (0 is in the interval), said to be equal. A row without an interval (fewer than "
-        "two seeds in common with the best) is not judged.",
+        _from_best_sentence(part),
         bounds_sentence(part.table),
         f"{memory}Rate, memory and file: medians over the runs that the mean is of, or all of a "
         f"row without, on {_hardware(records)}. The file holds the head too.",
         *_without(found),
         *sizes_sentence(part.table.rows),
     ]
+
+
+def _from_best_sentence(part: Part) -> str:
+    of, which, whose = "means", "[95% interval] by Student's t", "difference"
+    if _of_medians(part):
+        of, which = "medians", f"and in brackets the mean of the differences by seed, {which}"
+        whose = "mean difference"
+    return (
+        f"From the best: the difference of the {of} over the seeds of both, {which}. Bold: the "
+        f"best {of.removesuffix('s')}, and those of rows whose {whose} from it may be chance (0 "
+        "is in the interval), said to be equal. A row without an interval (fewer than two seeds "
+        "in common with the best) is not judged."
+    )
 
 
 def _without(found: list[Cost]) -> list[str]:
@@ -231,7 +248,11 @@ def _from_best(cost: Cost, digits: int) -> str:
     if cost.behind is None:
         return "-"
     ends = [rounded_end(end, digits) for end in cost.behind.interval or ()]
-    return rounded(cost.behind.value, digits, sign=True) + _in_brackets(ends)
+    mean = rounded(cost.behind.value, digits, sign=True) + _in_brackets(ends)
+    if cost.behind_median is None:
+        return mean
+    median = rounded(cost.behind_median, digits, sign=True)
+    return f"{median} (mean {mean})" if cost.behind.count > 1 else median
 
 
 def _in_brackets(ends: list[str]) -> str:
@@ -253,11 +274,12 @@ def _frame(found: list[Part], sizes: Mapping[int, int]) -> pd.DataFrame:
             "weights": cost.row.weights,
             "mean_over": part.table.about.main_mean[1],
             "tasks": ",".join(part.averaged),
-            "mean": cost.mean.value if cost.mean else None,
+            **score_columns(part.table, cost.mean),
             "std": cost.mean.std if cost.mean else None,
             **interval_columns("", cost.mean),
             "from_best": cost.behind.value if cost.behind else None,
             **interval_columns("from_best_", cost.behind),
+            **({"from_best_median": cost.behind_median} if _of_medians(part) else {}),
             "alike": cost.alike,
             "seeds": cost.mean.count if cost.mean else 0,
             **adapter_columns(cost.row),

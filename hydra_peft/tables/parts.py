@@ -169,7 +169,13 @@ def task_titles(table: Table) -> list[str]:
 
 
 def bounds_sentence(table: Table) -> str:
-    """Return how intervals over seeds are made, and between which bounds they stay."""
+    """Return how intervals over seeds are made, and between which bounds they stay or which seeds
+    have none."""
+    if table.about.over_seeds == "median":
+        return (
+            "Intervals of medians are between two of the seeds' own numbers (order statistics, at "
+            "95% or more); fewer than six seeds have none."
+        )
     bounds = {(m.least, m.most) for m in table.own_measures}
     percent = sorted((low, high) for low, high in bounds if math.isfinite(high))
     stay = [f"{low:g} and {high:g}" for low, high in percent]

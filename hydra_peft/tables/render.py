@@ -126,9 +126,9 @@ def uneven_sentence(cells: Iterable[tuple[Summary | None, Row]]) -> list[str]:
     if not any(summary and fewer_seeds(summary, row) for summary, row in cells):
         return []
     return [
-        "n= stands where a number is over fewer seeds than the row has elsewhere. A mean is over "
-        "the seeds with runs on all of its tasks: where it has n=, it is not the mean of its "
-        "columns."
+        "n= stands where a number is over fewer seeds than its method has elsewhere. A mean is "
+        "over the seeds with runs on all of its tasks: where it has n=, it is not the mean of the "
+        "numbers of these tasks."
     ]
 
 
@@ -137,12 +137,15 @@ def _legend(table: Table) -> str:
     for task, group in table.tasks.items():
         groups.setdefault(group, []).append(task)
     listed = "; ".join(f"{group}: {', '.join(tasks)}" for group, tasks in groups.items())
-    rules = {"tasks": "plain mean of their columns", "groups": "mean of the groups' means"}
+    rules = {"tasks": "plain mean over tasks", "groups": "mean of the groups' means"}
     means = "".join(f"{n[:1].upper()}{n[1:]}: {rules[over]}. " for n, over in table.means.items())
     means += {0: "Scores are ", 1: "It is ", 2: "Both are "}.get(len(table.means), "All are ")
+    over, apart = table.about.over_seeds, ""
+    if over == "median" and table.means:
+        apart = ", then the median of the seeds: that is not the mean of the tasks' medians"
     return (
-        f"Groups: {listed}. Cells: {cells_are(table.about.over_seeds)}. {means}taken per seed; '-' "
-        "where a run is missing."
+        f"Groups: {listed}. Cells: {cells_are(over)}. {means}taken per seed{apart}; '-' where a "
+        "run is missing."
     )
 
 
@@ -190,8 +193,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     "group": over.get(name, ""),
                     "metric": mean_measure(table.measures, task_weights(dict(over))).title,
                     "tasks": ",".join(over),
-                    table.about.over_seeds: cell.value if cell else None,
-                    **({"mean": _mean(cell)} if table.about.over_seeds == "median" else {}),
+                    **score_columns(table, cell),
                     "std": cell.std if cell else None,
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
@@ -203,10 +205,12 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _mean(cell: Summary | None) -> float | None:
-    if cell is None:
-        return None
-    return cell.value if cell.mean_beside is None else cell.mean_beside
+def score_columns(table: Table, cell: Summary | None) -> dict[str, float | None]:
+    """Return ``cell`` for a frame in long form: its mean over seeds, of medians both."""
+    over, value = table.about.over_seeds, cell.value if cell else None
+    beside = cell.mean_beside if cell else None
+    mean = value if beside is None else beside
+    return {over: value} if over == "mean" else {over: value, "mean": mean}
 
 
 def adapter_columns(row: Row) -> dict[str, int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import statistics
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
@@ -19,6 +22,7 @@ from hydra_peft.config.resolvers import first_protocol
 from hydra_peft.errors import UserError
 from hydra_peft.report.scores import score_table
 from hydra_peft.report.summary import leaders
+from hydra_peft.tables import costs, significance
 from hydra_peft.tables.grouping import build_tables
 from hydra_peft.tables.paper_tables import paper_tables
 from hydra_peft.tables.published import read_published
@@ -82,7 +86,7 @@ def test_a_benchmark_of_a_users_folder_has_its_own_groups_and_means(mine: Path) 
     assert list(frame["mean"]) == [60.0, 80.0, 70.0]
     text = documents([table], [], "markdown")["md"]
     assert "Groups: textures: dtd; digits: svhn." in text
-    assert "Average: plain mean of their columns." in text
+    assert "Average: plain mean over tasks." in text
     assert "mean over groups" not in text
     assert find_benchmark("mine", [mine]).titles == {"dtd": "Describable textures", "svhn": "svhn"}
     # Nobody else knows it.
@@ -107,12 +111,55 @@ def test_a_benchmark_of_medians_is_shown_by_them(mine: Path) -> None:
     assert set(frame["mean"]) == {72.0}
     text = documents(tables, [], "markdown")["md"]
     assert "61.0 ± 19.9 (mean 72.0)" in text
+    assert "then the median of the seeds: that is not the mean of the tasks' medians;" in text
     assert "Cells: median ± sample standard deviation over seeds (and their mean)." in text
     view = score_table(tables[0], [])
     assert [cell.mean for cell in view.parts[0].lines[0].cells] == ["61.0", "61.0"]
     assert "Cells: median over seeds." in view.sentences
     (leader, _) = leaders(tables)
     assert (leader.mean.value, leader.mean_title) == (61.0, "average")
+
+
+@pytest.mark.parametrize("count", [3, 7])
+def test_medians_have_their_own_intervals_and_words(mine: Path, count: int) -> None:
+    path = mine / "benchmark" / "mine.yaml"
+    path.write_text(f"{MINE}over_seeds: median\n", encoding="utf-8")
+    scores = {
+        "LoRA": [60.0, 61.0, 62.0, 10.0, 65.0, 66.0, 67.0][:count],
+        "Hydra": [59.0, 60.5, 61.0, 58.0, 64.0, 64.5, 65.0][:count],
+    }
+    runs = [
+        vtab_record(
+            *(method, "dtd", score, seed),
+            benchmark="mine",
+            group="textures",
+            settings={"method.name": method},
+        )
+        for method, own in scores.items()
+        for seed, score in enumerate(own)
+    ]
+    tables, _ = build_tables(runs, benchmarks=[mine])
+    texts = [
+        costs.documents(tables, {}, [], "markdown"),
+        significance.documents(tables, "all", [], "markdown"),
+    ]
+    for text in (found["md"] for found in texts):
+        assert "Intervals of medians are between two of the seeds' own numbers" in text
+        assert "fewer than six seeds have none." in text
+        assert "Wilson" not in text
+    # The order is by medians, so the difference of the medians stands first.
+    shown = {3: "-0.5 (mean -0.8 [-1.6, -0.1])", 7: "-1.0 (mean +5.9 [-11.3, +23.0])"}[count]
+    text = texts[0]["md"]
+    assert shown in text
+    assert "average, median [95% interval]" in text
+    assert "difference of the medians over the seeds of both, and in brackets the mean" in text
+    assert "Bold: the best median, and those of rows whose mean difference" in text
+    frame = pd.read_csv(io.StringIO(texts[0]["csv"]))
+    assert list(frame["median"]) == [statistics.median(own) for own in scores.values()]
+    assert list(frame["mean"]) == pytest.approx([statistics.fmean(o) for o in scores.values()])
+    assert frame["from_best_median"].tolist()[1] == pytest.approx({3: -0.5, 7: -1.0}[count])
+    (leader,) = leaders(tables)
+    assert leader.verdict.startswith("Highest median")
 
 
 def test_runs_take_the_first_protocol_of_their_benchmark() -> None:

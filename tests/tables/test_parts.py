@@ -303,7 +303,7 @@ def test_a_mean_over_fewer_seeds_than_its_columns_says_so(form: str) -> None:
     text = next(iter(documents([table(uneven())], [], form).values()))
     # Seeds 1 and 2 have both tasks: 68, 73 and 69, 74; the columns' means are 68 and 74.
     assert text.count("(n=2)") == 2
-    assert text.count("it is not the mean of its columns") == 1
+    assert text.count("it is not the mean of the numbers of these tasks") == 1
     if form == "markdown":
         assert "| 68.0 ± 5.0 | 74.0 ± 5.0 |" in re.sub(" +", " ", text.replace("*", ""))
         assert text.count("71.0 ± 3.5 (n=2)") == 2
