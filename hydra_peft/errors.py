@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from hydra_peft.plain_text import quoted, shortened
@@ -86,12 +86,16 @@ def near(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     return _meant(name, entries)[:limit] or _spelt_like(name, entries, limit)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], offered: Mapping[str, str] | None = None) -> str:
     """Return ``" (did you mean 'x'?)"``, or nothing where no entry of ``known`` is near; several
-    are named if ``name`` is a part of each."""
-    entries = list(known)
-    close = _meant(name, entries)[:_NAMED] or _spelt_like(name, entries, 1)
-    form = "' or '".join(close)
+    are named if ``name`` is a part of each.
+
+    ``offered`` is what entries are named as: those of one thing are named once.
+    """
+    entries, names = list(known), offered or {}
+    close = _meant(name, entries) or _spelt_like(name, entries, 1)
+    forms = list(dict.fromkeys(names.get(entry, entry) for entry in close))
+    form = "' or '".join(forms[:_NAMED])
     return f" (did you mean '{form}'?)" if close else ""
 
 

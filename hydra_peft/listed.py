@@ -16,7 +16,8 @@ def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
 
     Args:
         key: what is given them, for messages.
-        text: as it was typed; one name needs no comma.
+        text: as it was typed; one name needs no comma, and each may be in quotation marks, as
+            messages print those that have commas.
         known: names that there are, which may have commas of their own: they are found whole,
             with and without blanks behind these, and returned as they are here.
 
@@ -24,7 +25,7 @@ def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
         UserError: a name is empty, such as that of a variable of the shell that is not set, or is
             there twice.
     """
-    names = _names(_words(text), {_words(name): name for name in known})
+    names = _names(_words(text), _by_words(known))
     if "" in names:
         raise UserError(
             f"{key}={quoted(text)} has a name missing beside a comma: leave the comma out, or give "
@@ -36,9 +37,19 @@ def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
 
 
 def as_known(text: str, known: Iterable[str]) -> str:
-    """Return the one of ``known`` that ``text`` is but for blanks beside commas; without it
-    ``text``."""
-    return {_words(name): name for name in known}.get(_words(text), text)
+    """Return the one of ``known`` that ``text`` is but for blanks beside commas and quotation marks
+    around it; without it ``text`` without these."""
+    return _by_words(known).get(_words(text)) or _unquoted(text)
+
+
+def _by_words(known: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """Return ``known`` by the words of each name, also in quotation marks."""
+    names = list(known)
+    return {_words(f"'{name}'"): name for name in names} | {_words(name): name for name in names}
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == "'" else text
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -47,11 +58,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _names(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[str]:
     """Return the names that ``words`` are of: as few that are not known as can be, then the
-    longest first. What of an unknown name stands in brackets stays with it."""
+    longest first. What of an unknown name stands in brackets or quotation marks stays with it."""
     sizes = sorted({len(name) for name in known}, reverse=True)
     unknown, step = [0] * (len(words) + 1), [1] * len(words)
     for at in reversed(range(len(words))):
-        step[at] = end = _bracketed(words, at)
+        step[at] = end = _together(words, at)
         unknown[at] = unknown[at + end] + 1
         for size in sizes:
             found = tuple(words[at : at + size])
@@ -60,15 +71,21 @@ def _names(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[str]
     names, at = list[str](), 0
     while at < len(words):
         own = tuple(words[at : at + step[at]])
-        names.append(known.get(own, ", ".join(own)))
+        names.append(known.get(own) or _unquoted(", ".join(own)))
         at += step[at]
     return names
 
 
-def _bracketed(words: Sequence[str], at: int) -> int:
-    """Return how many of ``words`` from ``at`` on close the brackets of the first; 1 if none do."""
+def _together(words: Sequence[str], at: int) -> int:
+    """Return how many of ``words`` from ``at`` on close the quotation marks or the brackets of the
+    first; 1 if none do."""
+    found = list(enumerate(words[at : at + _LONGEST], 1))
+    if words[at].startswith("'"):
+        closing = (n for n, word in found if word.endswith("'") and (n > 1 or len(word) > 1))
+        if end := next(closing, 0):
+            return end
     deep = 0
-    for end, word in enumerate(words[at : at + _LONGEST], 1):
+    for end, word in found:
         deep += sum(word.count(mark) for mark in "([") - sum(word.count(mark) for mark in ")]")
         if deep <= 0:
             return end

@@ -43,6 +43,25 @@ def test_known_names_with_commas_are_found_whole(names: list[str], comma: str) -
     assert listed("compare", comma.join(names).replace(", ", ","), KNOWN) == names
 
 
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        (f"'{TUNED}','lora r=4'", [TUNED, "lora r=4"]),
+        (f"'{TUNED.replace(', ', ',')}', linear", [TUNED, "linear"]),
+        ("'lora r=4, other','hydra'", ["lora r=4, other", "hydra"]),
+        ("it's,hydra", ["it's", "hydra"]),
+        ("',hydra", ["'", "hydra"]),
+    ],
+)
+def test_names_may_have_the_quotation_marks_of_a_message(typed: str, names: list[str]) -> None:
+    assert listed("compare", typed, KNOWN) == names
+
+
+def test_a_name_in_quotation_marks_is_that_of_a_known_one() -> None:
+    assert as_known(f"'{TUNED}'", KNOWN) == TUNED
+    assert as_known("'other'", KNOWN) == "other"
+
+
 def test_as_many_known_names_as_can_be() -> None:
     assert listed("compare", "a,b,c", ("a", "a,b", "b,c")) == ["a", "b,c"]
 

@@ -143,7 +143,9 @@ def _gaps(gaps: list[Gap]) -> Finding | None:
         for gap in gaps
     ]
     cells = sum(gap.cells for gap in gaps)
-    meaning = "a row without all the tasks of the means has no mean."
+    meaning = "every row has its means; these would add seeds or tasks to them."
+    if any(gap.bare for gap in gaps):
+        meaning = "a row without one seed on all the tasks of the means has no mean."
     return _finding(CAUTION, f"{_runs(cells)} missing in the tables", meaning, items)
 
 

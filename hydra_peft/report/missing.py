@@ -64,6 +64,7 @@ class Gap:
         cells: how many runs are missing.
         listed: which, as text.
         command: trains them; None where the records do not say enough.
+        bare: whether the row has no mean without them.
     """
 
     where: str
@@ -71,6 +72,7 @@ class Gap:
     cells: int
     listed: str
     command: str | None
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def gaps(tables: list[Table], options: Options, runs: Path | None) -> list[Gap]:
                 cells = sum(len(seeds) for seeds in lacking.values())
                 command = fill_command(row, part.table, lacking, options, runs)
                 label = part.names[id(row)]
-                found.append(Gap(_where(part), label, cells, _listed(lacking), command))
+                said, bare = _listed(lacking), None in part.means(row)
+                found.append(Gap(_where(part), label, cells, said, command, bare))
     return found
 
 

@@ -53,6 +53,7 @@ class Collection:
         defaults: what settings are by default, so that labels name those that are otherwise; None
             where that is not to be looked at. Not read here: ``conf`` is the command line's.
         benchmarks: config roots that have benchmarks beside those of ``conf``.
+        unwanted: records of completed runs that a choice left out, each with its words.
     """
 
     completed: list[FoundRun]
@@ -61,6 +62,7 @@ class Collection:
     killed: frozenset[Path] = frozenset()
     defaults: Defaults | None = None
     benchmarks: Sequence[Path] = ()
+    unwanted: Sequence[tuple[Record, str]] = ()
 
     @property
     def records(self) -> list[Record]:

@@ -54,7 +54,9 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
             )
         runs = [run for run in runs if NAMES[key](run.record) in names]
         before.append(f"{key}={text}")
-    return collection.only(chosen_by(wanted))
+    unwanted = [(r, words) for r in collection.records if (words := _words(r, wanted))]
+    chosen = collection.only(chosen_by(wanted))
+    return dataclasses.replace(chosen, unwanted=[*collection.unwanted, *unwanted])
 
 
 def chosen_by(wanted: Mapping[str, str]) -> Callable[[Record], bool]:
@@ -68,18 +70,13 @@ def chosen_by(wanted: Mapping[str, str]) -> Callable[[Record], bool]:
 
 
 def leaving_out(collection: Collection, wanted: Mapping[str, str], name: str) -> str:
-    """Return what of ``wanted`` leaves out the completed runs of the method or label ``name``.
+    """Return what of ``wanted`` leaves out the completed runs of the method or label ``name``, or
+    has left them out of ``collection``.
 
     Empty where there are no such runs, or some are left.
     """
-    given = {key: (text, listed(key, text)) for key, text in _given(wanted).items()}
-    meant = [r for r in collection.records if name in (r.label, NAMES["methods"](r))]
-    words = [
-        " ".join(
-            f"{key}={text}" for key, (text, names) in given.items() if NAMES[key](r) not in names
-        )
-        for r in meant
-    ]
+    runs = [*((r, _words(r, wanted)) for r in collection.records), *collection.unwanted]
+    words = [words for r, words in runs if name in (r.label, NAMES["methods"](r))]
     return min(words, key=len, default="")
 
 
@@ -98,6 +95,12 @@ def shown_on(collection: Collection, split: str) -> Collection:
         )
     shown = [dataclasses.replace(run, record=run.record.shown_on(split)) for run in scored]
     return dataclasses.replace(collection, completed=shown)
+
+
+def _words(record: Record, wanted: Mapping[str, str]) -> str:
+    """Return what of ``wanted`` leaves the run of ``record`` out; empty where nothing does."""
+    given = _given(wanted).items()
+    return " ".join(f"{k}={text}" for k, text in given if NAMES[k](record) not in listed(k, text))
 
 
 def _given(wanted: Mapping[str, str]) -> dict[str, str]:

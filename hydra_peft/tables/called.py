@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.listed import listed
@@ -45,7 +45,7 @@ def named_rows(
         UserError: a name that no row has, one that is empty, or one twice.
     """
     measured = list(parts)
-    known = {name for part in measured for own in names_by_row(part).values() for name in own}
+    known = _printed(measured)
     names = listed(key, chosen, known)
     if unknown := next((name for name in names if name not in known), None):
         why = f"no measured row is called {_whole(unknown)}{_meant(unknown, names, known)}"
@@ -58,6 +58,16 @@ def named_rows(
     return set(names)
 
 
+def _printed(parts: Iterable[Part]) -> dict[str, str]:
+    """Return by each name that rows of ``parts`` can be asked for by what tables print for it."""
+    found: dict[str, str] = {}
+    for part in parts:
+        forms = labels_by_row(part)
+        for row, label in zip(part.table.rows, shortened_apart(part.labels, CELL), strict=True):
+            found |= dict.fromkeys(forms[id(row)], label) | {_method(row): _method(row)}
+    return found
+
+
 def _method(row: Row) -> str:
     return str(row.method.get("name"))
 
@@ -66,9 +76,10 @@ def _whole(name: str) -> str:
     return f"'{name}'" if len(name) <= CELL else quoted(name)
 
 
-def _meant(unknown: str, names: list[str], known: set[str]) -> str:
+def _meant(unknown: str, names: list[str], known: Mapping[str, str]) -> str:
     """Return the question whether another name is meant; what comes before ``unknown`` in a
     misspelt one may be a name itself."""
-    entries = sorted(known.difference(names))
+    entries = sorted(known.keys() - set(names))
     before = names[: names.index(unknown)][-1:]
-    return did_you_mean(unknown, entries) or did_you_mean(", ".join([*before, unknown]), entries)
+    forms = (unknown, ", ".join([*before, unknown]))
+    return next(filter(None, (did_you_mean(form, entries, known) for form in forms)), "")

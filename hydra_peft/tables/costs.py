@@ -110,7 +110,7 @@ def _cost(
     part: Part, row: Row, mean: Summary | None, best: Row | None, sizes: Mapping[int, int]
 ) -> Cost:
     seeds = row.by_seed(part.main_weights)
-    ours, theirs = ([], []) if best in (None, row) else _paired(part, row, best)
+    ours, theirs = _paired(part, row, best) if best and best is not row else ([], [])
     own = [r for r in row.records if r.task in part.averaged and r.seed in seeds] or row.records
     alone = _alone(own)
     return Cost(

@@ -15,6 +15,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
+from hydra_peft.runs.selection import select
 from hydra_peft.tables.overrides import Origin
 
 FIGURE = find_figure("gain")
@@ -223,6 +224,9 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=left_out):
         lines(collection, methods="hydra")
+    # Also where a report chose the runs before.
+    with pytest.raises(UserError, match=left_out):
+        lines(select(collection, {"methods": "hydra"}))
 
 
 @pytest.mark.parametrize(("tasks", "baseline"), [("ab", "lora r=4"), ("a", "lora r=4 (train.ep")])

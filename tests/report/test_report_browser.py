@@ -473,6 +473,15 @@ def test_figures_are_as_large_on_a_narrow_screen(visit: Visit) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 400
 
 
+def test_costs_begin_in_view_on_a_narrow_screen(visit: Visit) -> None:
+    page = visit.page
+    page.set_viewport_size({"width": 400, "height": 900})
+    cells = page.locator("#costs td:nth-child(2)").all()
+    assert cells
+    for cell in cells:
+        assert cell.evaluate("cell => cell.getBoundingClientRect().right") <= 400
+
+
 def test_captions_have_the_room_beside_their_pictures(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 1280, "height": 800})
     free = visit.page.evaluate(

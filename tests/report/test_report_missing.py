@@ -14,6 +14,7 @@ from study import run_record
 from hydra_peft.cli.defaults import default_settings
 from hydra_peft.cli.report import _options
 from hydra_peft.config.check import check_config
+from hydra_peft.plain_text import counted
 from hydra_peft.report.findings import findings
 from hydra_peft.report.missing import Options, beside, gaps
 from hydra_peft.report.run_lines import RunLine
@@ -239,6 +240,24 @@ STRAYS = {
     ),
     "seed": (run_record("lora", "cells", 7), "seed 7 of lora r=4 is only on cells", "seed=7"),
 }
+
+
+@pytest.mark.parametrize(
+    ("lacking", "meaning"),
+    [
+        (1, "every row has its means; these would add seeds or tasks to them."),
+        (2, "a row without one seed on all the tasks of the means has no mean."),
+    ],
+    ids=["a seed", "a task"],
+)
+def test_whether_what_is_missing_costs_a_mean_is_said(lacking: int, meaning: str) -> None:
+    tables, _ = build_tables(sweep()[lacking:])
+    found = gaps(tables, _options(), None)
+    (warning,) = findings([], found, [], [], [], [])
+    assert (warning.title, warning.meaning) == (
+        f"{counted(lacking, 'run')} missing in the tables",
+        meaning,
+    )
 
 
 @pytest.mark.parametrize("kind", STRAYS)

@@ -80,3 +80,9 @@ def test_a_name_that_no_run_has(wanted: dict[str, str], message: str) -> None:
 def test_what_leaves_a_method_out_is_named(name: str, wanted: dict[str, str], words: str) -> None:
     ordered = {key: wanted[key] for key in ("tasks", "methods") if key in wanted}
     assert leaving_out(collection(), ordered, name) == words
+
+
+def test_what_left_a_method_out_before_is_named() -> None:
+    chosen = select(collection(), {"methods": "lora"})
+    assert leaving_out(chosen, {}, "hydra") == "methods=lora"
+    assert leaving_out(chosen, {}, "lora") == ""

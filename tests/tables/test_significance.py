@@ -204,6 +204,14 @@ def test_labels_with_commas_are_quoted_where_they_are_listed() -> None:
         documents([one], f"hydra,{betas.replace('0.99', '0.98')}", [], "csv")
 
 
+def test_a_row_is_offered_once_however_it_may_be_called() -> None:
+    one, labels = listing_table()
+    (printed,) = (short for short in shortened_apart(labels, 200) if "…" in short)
+    with pytest.raises(UserError) as caught:
+        documents([one], "option_number_3,lora", [], "csv")
+    assert f"(did you mean '{printed}'?)" in str(caught.value)
+
+
 def test_rows_of_one_label_are_told_apart() -> None:
     runs = [*records(), *records(model="vit_mini")]
     frame = pd.read_csv(io.StringIO(documents([table(runs)], "all", [], "csv")["csv"]))
