@@ -52,7 +52,7 @@ def traced(source: Source) -> torch.export.ExportedProgram:
     except UserError:  # its adapters are traced like the rest
         model = copy.deepcopy(source.run.model)
     model = FromPixels(model.requires_grad_(False), source.mean, source.std).eval()
-    batch = torch.export.Dim("batch", min=1)
+    batch = torch.export.Dim("batch", min=1, max=2**31 - 1)  # torch 2.6 wants an end
     try:
         return torch.export.export(
             model, (source.images[:2],), dynamic_shapes={"images": {0: batch}}, strict=False

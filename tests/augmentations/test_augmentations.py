@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
 from hydra_peft.augmentations import augmentation_class
@@ -128,7 +128,7 @@ def test_changes_are_those_of_torchvisions_randaugment(
         made = ours.apply(images, draws)
         for image, result in zip(images[:4], made[:4], strict=True):
             expected = theirs._apply_image_or_video_transform(
-                image, THEIRS[operation], sign * level, interpolation="nearest", fill={}
+                image, THEIRS[operation], sign * level, interpolation=InterpolationMode.NEAREST, fill={}
             )
             assert torch.equal(result, expected)
 
