@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -21,11 +22,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from hydra_peft.checkout import CONF
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.lost_words import check_none_lost
+from hydra_peft.cli.mapping_words import check_no_mappings
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_choices, check_overrides
+from hydra_peft.cli.preset_words import is_undone, words_left
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.errors import UserError, WaitsForRun, reason_of
+from hydra_peft.errors import UserError, WaitsForRun, placed, reason_of
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
@@ -57,16 +60,18 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     # The loader is what globs, such as dataset='glob(*)', are looked up in.
     parser = OverridesParser.create(config_loader=loader)
     typed = _as_typed(config.hydra.overrides.task)
+    base = [_parameter(key, value, parser, _PARAMS) for key, value in parameters.items()]
     jobs: list[list[str]] = []
     for number, chosen in enumerate(({}, *more)):
-        where = dict.fromkeys(chosen, f"hydra.sweeper.beside[{number - 1}]")
-        swept = {
-            key: _parameter(key, value, parser, where.get(key, _PARAMS))
-            for key, value in {**parameters, **chosen}.items()
-        }
-        check_none_lost(swept[key] for key in chosen or parameters)
-        others = [word for word in typed if _key(word) not in chosen]
-        jobs += _product([*swept.values(), *others], parser, loader)
+        where = f"hydra.sweeper.beside[{number - 1}]" if chosen else _PARAMS
+        own = [_parameter(key, value, parser, where) for key, value in chosen.items()]
+        of_preset = own or base
+        with placed(f"{where}:"):
+            check_no_mappings([*of_preset, *typed])
+        check_choices(of_preset)
+        check_none_lost(of_preset)
+        later = [*own, *(word for word in typed if not is_undone(word, own))]
+        jobs += _product([*words_left(base, later), *later], parser, loader)
     return jobs
 
 
@@ -86,15 +91,14 @@ def _product(
 ) -> list[list[str]]:
     """Return the overrides of each job that ``overrides``, of which some have several values,
     give."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
     try:
         parsed = parser.parse_overrides(overrides)
         for override in parsed:
             if reason := no_sweep(override):
                 raise UserError(reason)
         _check_globs(parsed, loader)
-        return [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+        # Hydra's own sweeper keeps of words with the same key the last, and a run merges mappings.
+        return [list(job) for job in itertools.product(*map(_values, parsed))]
     except COMPOSITION_ERRORS as error:
         raise UserError(one_sentence(error)) from None
     except UserError:
@@ -103,9 +107,16 @@ def _product(
         raise UserError(f"{' '.join(overrides)} gives no sweep: {reason_of(error)}.") from None
 
 
+def _values(override: Override) -> list[str]:
+    """Return ``override`` with each of its values."""
+    swept = override.is_sweep_override()
+    values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+    return [f"{override.get_key_element()}={value}" for value in values]
+
+
 def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
     """Return the override that ``<where>.<key>`` stands for, checked by itself."""
-    override = f"{key}={'null' if value is None else value}"
+    override = f"{key}={_text(value)}"
     group = re.split("[./]", _key(override), maxsplit=1)[0]
     if group in _OF_WHOLE_SWEEP[:2] or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
         raise UserError(
@@ -119,15 +130,33 @@ def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> 
             f"'{key}: {options}'."
         )
     try:
-        parser.parse_override(override)
+        read = parser.parse_override(override).value()
     except HydraException as error:
-        reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+        if not isinstance(value, DictConfig | dict):
+            reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+            raise UserError(
+                f"{where}.{override} is not understood ({reason}): it must be what could "
+                f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
+            ) from None
+        read = None
+    if isinstance(value, DictConfig | dict) and read != _plain(value):
         raise UserError(
-            f"{where}.{override} is not understood ({reason}): it must be what could "
-            f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
-        ) from None
-    check_choices([override])
+            f"{where}.{key} is a mapping that cannot be typed as it is: write it as a text that "
+            'can, such as "{optimizer.lr: [1e-3,5e-3]}".'
+        )
     return override
+
+
+def _text(value: object) -> str:
+    """Return a preset's ``value`` as it could be typed."""
+    if isinstance(value, DictConfig | dict):
+        return Override._get_value_element_as_str(_plain(value))
+    return "null" if value is None else str(value)
+
+
+def _plain(value: DictConfig | dict[str, Any]) -> dict[str, Any]:
+    whole = OmegaConf.to_container(OmegaConf.create({"value": value}), resolve=False)
+    return cast(dict[str, Any], cast(dict[str, Any], whole)["value"])
 
 
 def _check_globs(overrides: Sequence[Override], loader: ConfigLoader) -> None:

@@ -26,13 +26,14 @@ from hydra_peft.checkout import CONF, option, options
 from hydra_peft.cli.clusters import NEEDED
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.hydra_keys import of_a_cluster, unknown_key_of_hydra
-from hydra_peft.cli.known_keys import PRESETS, TRACKERS, known_key, near_key
+from hydra_peft.cli.known_keys import PRESETS, TRACKERS, is_section, known_key, near_key
 from hydra_peft.cli.launchers import OTHER_SWEEPER
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.not_understood import not_understood
 from hydra_peft.cli.overrides import values_of
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.cli.sound_words import meant_word
+from hydra_peft.cli.word_keys import full_key
 from hydra_peft.config.interpolations import unresolved
 from hydra_peft.config.omegaconf_errors import unknown_key, wrong_value
 from hydra_peft.config.other_names import meant_by_others
@@ -83,6 +84,11 @@ def one_sentence(
         return _not_taken(settings[1], text, words)
     key = re.search(r"Could not override '([^']+)'", text)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
+    if absent and _has(defaults(), full_key(absent[1])):
+        return (
+            f"'~{absent[1]}' takes nothing away, since a word before it replaces or takes away "
+            "what it is in: leave it out."
+        )
     if key := key or absent:
         inside = str(getattr(error.__cause__, "full_key", None))  # of a mapping that is given
         return _unknown_key(inside if inside.startswith(f"{key[1]}.") else key[1], defaults())
@@ -110,12 +116,17 @@ def one_sentence(
     said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
     full = getattr(cause, "full_key", None)
     if full and "Cannot merge DictConfig with ListConfig" in said:
+        form = f"its settings as {full}.<key>=..." if is_section(full) else f"as {full}={{a: 1}}"
         return (
             f"{full} is a list where a mapping is meant, or the other way round: a list is written "
-            f"as {full}=[a,b], a mapping as {full}={{a: 1}}."
+            f"as {full}=[a,b], a mapping {form}."
         )
     named = f"{full}: " if full and full not in said else ""
     return named + " ".join(said.split()).rstrip(".") + "."
+
+
+def _has(config: DictConfig | None, key: str) -> bool:
+    return config is not None and OmegaConf.select(config, key) is not None
 
 
 def _not_taken(group: str, text: str, words: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from hydra_peft.checkout import CONF
+from hydra_peft.checkout import CONF, options
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.config.omegaconf_errors import groups_with
 from hydra_peft.config.plain import CHOSEN
@@ -73,6 +73,24 @@ def known_key(key: str) -> Known | None:
     return Known(Any, None, "...") if inside and inside.kind in (dict, Any) else None
 
 
+def is_section(key: str) -> bool:
+    """Whether ``key`` is a group of settings, each of which is set by itself."""
+    group, _, name = key.partition(".")
+    if group == TRACKERS:
+        return not name or name in options(TRACKERS)
+    if not name:
+        return key in groups() and (
+            os.path.isdir(CONF / key) or dataclasses.is_dataclass(groups()[key])
+        )
+    kinds = (
+        _kind(cls, field)
+        for cls in _classes(group)
+        for field in dataclasses.fields(cls)
+        if field.name == name
+    )
+    return any(map(dataclasses.is_dataclass, kinds))
+
+
 def meant_keys(key: str) -> list[str]:
     """Return the keys that ``key`` is, or may stand for: ones near it, or whose group was left out.
 
@@ -116,7 +134,7 @@ def _classes(group: str) -> list[Any]:
 
 
 def _known(cls: Any, field: dataclasses.Field[Any]) -> Known | None:
-    kind = next(_kinds(typing.get_type_hints(cls)[field.name]), Any)
+    kind = _kind(cls, field)
     if dataclasses.is_dataclass(kind):
         return None
     words, usual = words_of(cls, field.name), field.default
@@ -126,6 +144,10 @@ def _known(cls: Any, field: dataclasses.Field[Any]) -> Known | None:
     elif kind in (int, float) and isinstance(usual, int | float):
         example = f"{usual:g}"
     return Known(kind, words, example)
+
+
+def _kind(cls: Any, field: dataclasses.Field[Any]) -> Any:
+    return next(_kinds(typing.get_type_hints(cls)[field.name]), Any)
 
 
 def _kinds(hint: Any) -> Iterator[Any]:

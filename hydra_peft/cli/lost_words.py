@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os.path
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from hydra_peft.checkout import CONF
-from hydra_peft.cli.open_keys import GRID, full_key
-from hydra_peft.cli.overrides import values_of
+from hydra_peft.cli.open_keys import is_open
+from hydra_peft.cli.word_keys import keys_of, may_undo
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
+
+_LEAVE_OUT = "leave one of them out"
 
 
 def check_none_lost(words: Iterable[str]) -> None:
@@ -35,47 +35,25 @@ def lost(words: Iterable[str]) -> Iterator[tuple[str, str]]:
     A key with a plus is the same key. A mapping is merged with what is there, so that it undoes
     keys of its own alone; but ``protocol.grid={...}`` is the whole grid.
     """
+    parser = OverridesParser.create()
     given: dict[str, str] = {}
     for word in words:
-        override = OverridesParser.create().parse_override(word)
-        keys = dict.fromkeys(_keys(override))
-        undone = {one for one in given if any(_undoes(override, key, one) for key in keys)}
-        does = "taken away" if override.is_delete() else "replaced"
-        for earlier in dict.fromkeys(given[one] for one in given if one in undone):
-            said = f"what {quoted(earlier)} sets is {does} by {quoted(word)} after it"
-            yield said, "leave one of them out, or give them in the other order"
-        given = {one: given[one] for one in given if one not in undone}
-        if override.is_delete():
-            continue
-        for key in keys:
-            if key in given:
-                both = f"{quoted(given[key])} and as {quoted(word)}"
-                yield f"{key} is given twice, as {both}", "leave one of them out"
-            given[key] = word
+        override = parser.parse_override(word)
+        keys = [] if override.is_delete() else keys_of(override)
+        twice = {given[key]: key for key in reversed(keys) if key in given}
+        undone = [key for key in given if may_undo(override, key)]
+        for earlier in dict.fromkeys(given[key] for key in undone):
+            if earlier in twice:
+                both = f"{quoted(earlier)} and as {quoted(word)}"
+                yield f"{twice[earlier]} is given twice, as {both}", _LEAVE_OUT
+            else:
+                yield _replaced(override, quoted(earlier), quoted(word))
+        given = {key: earlier for key, earlier in given.items() if key not in undone}
+        given |= dict.fromkeys(keys, word)
 
 
-def _keys(override: Override) -> Iterator[str]:
-    """Yield the dotted keys that ``override`` gives values, or takes away."""
-    package = "" if override.package is None else f"@{override.package}"
-    key = full_key(override.key_or_group + package)
-    if override.is_delete() or key == GRID:
-        yield key
-        return
-    for value in values_of(override):
-        yield from _inside(key, value)
-
-
-def _inside(key: str, value: object) -> Iterator[str]:
-    if not isinstance(value, Mapping):
-        yield key
-        return
-    for name, one in value.items():
-        yield from _inside(full_key(f"{key}.{name}"), one)
-
-
-def _undoes(override: Override, key: str, earlier: str) -> bool:
-    """Whether ``override``, of which ``key`` is one, leaves nothing of the key ``earlier``."""
-    if earlier == key:
-        return override.is_delete()
-    # Options are chosen before any value is set, whatever the order.
-    return earlier.startswith(f"{key}.") and not os.path.isdir(CONF / key)
+def _replaced(override: Override, earlier: str, word: str) -> tuple[str, str]:
+    does = "taken away" if override.is_delete() else "replaced"
+    works = not override.is_delete() and is_open(override.key_or_group)
+    advice = f"{_LEAVE_OUT}, or give them in the other order" if works else _LEAVE_OUT
+    return f"what {earlier} sets is {does} by {word} after it", advice

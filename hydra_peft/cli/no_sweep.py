@@ -6,7 +6,7 @@ from typing import cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
 
-from hydra_peft.cli.open_keys import GRID
+from hydra_peft.cli.word_keys import GRID
 from hydra_peft.config.tunable import may_be_tuned
 
 #: more values than this in one range are a slip of the keyboard

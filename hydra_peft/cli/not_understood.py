@@ -13,6 +13,7 @@ from hydra.errors import OverrideParseException
 from hydra_peft.checkout import options
 from hydra_peft.cli.home import PATH_KEYS
 from hydra_peft.cli.known_keys import Known, known_key, meant_keys
+from hydra_peft.cli.mapping_words import dotted_words
 from hydra_peft.cli.meant_values import meant_value
 from hydra_peft.cli.parted_words import apart, gathered
 from hydra_peft.cli.quoted_words import as_typed
@@ -51,7 +52,7 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
     if plain := _without_quoted_keys(override):
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
     if mapping := _as_mapping(key, value, known):
-        return f"{begun}: a group of settings is typed as {mapping}."
+        return f"{begun}: {mapping}."
     meant = (known and meant_value(key, value, known)) or _without_gaps(key, value)
     return f"{begun}: {meant or _in_quotes(error, key, value, known, _lookalike(override))}."
 
@@ -67,7 +68,7 @@ def _expected(error: OverrideParseException, words: Sequence[str]) -> str:
     if meant := meant_word(key, value, words):
         return f"expected key=value (did you mean {meant}?)"
     if value and (mapping := _as_mapping(key, value, known)):
-        return f"a group of settings is typed as {mapping}"
+        return mapping
     if known and known.expected:
         return f"expected key=value, and {key} must be {known.expected}"
     key, equals, _ = word.partition("=")
@@ -151,8 +152,9 @@ def _without_quoted_keys(override: str) -> str | None:
 
 
 def _as_mapping(key: str, value: str, known: Known | None) -> str | None:
-    """Return what to type for the names and values of a mapping, with ``=`` between them or a
-    bracket that is not closed; None if ``value`` has no such, or ``key`` is of something else."""
+    """Return in words what to type for the names and values of a mapping, with ``=`` between them
+    or a bracket that is not closed; None if ``value`` has no such, or ``key`` is of something else.
+    """
     group = key.lstrip("+")
     holds = group in types() or (known and known.kind is dict)
     if value[:1] not in "{(" and holds:
@@ -168,12 +170,12 @@ def _as_mapping(key: str, value: str, known: Known | None) -> str | None:
         elif mark == ends[:1]:
             ends = ends[1:]
     word = f"{key}={value}{ends}"
-    read = read_word(word)
-    if read is None or not isinstance(inside := read.value(), dict):
+    if group not in types():
+        return f"a group of settings is typed as {shlex.quote(word)}" if read_word(word) else None
+    dotted = dotted_words(word)
+    if not dotted or not all(known_key(one.partition("=")[0]) and read_word(one) for one in dotted):
         return None
-    if group in types() and not all(known_key(f"{group}.{name}") for name in inside):
-        return None
-    return shlex.quote(word)
+    return f"settings of {group} are typed as {' '.join(map(shlex.quote, dotted))}"
 
 
 def _parted(word: str, words: Sequence[str]) -> str | None:

@@ -108,7 +108,7 @@ def check_choices(words: Iterable[str]) -> None:
             override = parser.parse_override(word)
         except HydraException:
             continue  # Hydra says itself what it does not understand
-        if not override.is_delete() and _holds_sweep(override.value()):
+        if not override.is_delete() and holds_sweep(override.value()):
             raise UserError(
                 f"'{word}': range(), choice() and the like give each run of a "
                 "sweep its value, and none within a list or mapping: write the values out."
@@ -166,11 +166,11 @@ def _check_needed(word: str, override: Override) -> None:
         raise UserError(f"'{word}': every run has {many} of {group}; choose it as {chosen}.")
 
 
-def _holds_sweep(value: object, *, within: bool = False) -> bool:
+def holds_sweep(value: object, *, within: bool = False) -> bool:
     """Whether a list or mapping has values within that Hydra takes for a sweep's alone."""
     if isinstance(value, list | dict):
         inside = value.values() if isinstance(value, dict) else value
-        return any(_holds_sweep(one, within=True) for one in inside)
+        return any(holds_sweep(one, within=True) for one in inside)
     return within and isinstance(value, Sweep)
 
 

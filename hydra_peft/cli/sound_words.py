@@ -15,6 +15,7 @@ from hydra_peft.checkout import options
 from hydra_peft.cli.home import expand_home
 from hydra_peft.cli.hydra_keys import is_multirun
 from hydra_peft.cli.known_keys import PRESETS, Known, known_key, meant_keys
+from hydra_peft.cli.mapping_words import check_no_mappings
 from hydra_peft.cli.overrides import check_choices, check_overrides, values_of
 from hydra_peft.cli.quoted_words import as_typed
 from hydra_peft.errors import UserError
@@ -61,6 +62,7 @@ def read_word(word: str) -> Override | None:
     """Return ``word`` as Hydra reads it, None where it cannot, or where it would be refused."""
     try:
         word = expand_home(word)
+        check_no_mappings([word])
         check_choices([word])
         check_overrides([word])
         return OverridesParser.create().parse_override(word)

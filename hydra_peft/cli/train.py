@@ -30,6 +30,7 @@ from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.known_keys import known_key
 from hydra_peft.cli.launchers import register_launchers
 from hydra_peft.cli.lost_words import lost
+from hydra_peft.cli.mapping_words import check_no_mappings
 from hydra_peft.cli.open_keys import set_open_keys
 from hydra_peft.cli.overrides import check_choices, check_overrides
 from hydra_peft.cli.parsed_once import parse_once
@@ -77,6 +78,7 @@ def _main() -> int:
         sys.argv[1:] = ["--hydra-help"]
     typed = check_flags(sys.argv[1:])
     check_keys_of_hydra(sys.argv[1:])
+    check_no_mappings(typed)
     check_choices(typed)
     check_overrides(typed)
     unfinished.clear()

@@ -199,7 +199,9 @@ def test_a_value_beside_the_product_is_named_where_it_stands(root: Path) -> None
     words = ("hydra.sweeper.beside=[{},{train:{epochs:1}}]",)
     with (
         master(root / "conf", *words) as (config, loader),
-        pytest.raises(UserError, match=r"^hydra\.sweeper\.beside\[1\]\.train=.* is not understood"),
+        pytest.raises(
+            UserError, match=r"^hydra\.sweeper\.beside\[1\]: 'train=.*: type train.epochs=1\.$"
+        ),
     ):
         expand(config, loader)
 
@@ -230,7 +232,7 @@ def test_what_a_sweep_has_as_a_whole_is_no_value_of_some_jobs(root: Path, word: 
         ({"~method": None}, r"^'~method=null': every run has one option of method"),
         (
             {"protocol.grid.lr": "[1]", "protocol.grid": "{lr:[2]}"},
-            r"^what 'protocol\.grid\.lr=\[1\]' sets is replaced by 'protocol\.grid=\{lr:\[2\]\}'",
+            r"^protocol\.grid\.optimizer\.lr is given twice, as 'protocol\.grid\.lr=\[1\]' and as",
         ),
     ],
 )
@@ -255,6 +257,92 @@ def test_a_preset_takes_a_key_away(root: Path) -> None:
 def test_an_override_that_is_no_text_is_refused() -> None:
     with pytest.raises(UserError, match=r"paths\.runs=/x/.udcff' is no text in UTF-8"):
         check_overrides(["seed=1", "paths.runs=/x/\udcff"])
+
+
+P1 = {
+    "method": "lora,hydra",
+    "protocol.tune": True,
+    "protocol.grid": "{optimizer.lr:[1e-3,5e-3]}",
+    "protocol.grid.method.rank": "[2,4]",
+}
+OPEN = {
+    **{"{opt}": "data.augment_options", "{par}": "method.parallel_options"},
+    "{arg}": "model.arguments",
+}
+RATES, RANKS = {"optimizer.lr": [1e-3, 5e-3]}, {"method.rank": [2, 4]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "grid"),
+    [
+        ([], RATES | RANKS),
+        (["protocol.grid={optimizer.lr:[0.01]}"], {"optimizer.lr": [0.01]}),
+        (["protocol.grid={method.rank:[8]}"], {"method.rank": [8]}),
+        (["protocol.grid.lr=[0.01]"], RANKS | {"optimizer.lr": [0.01]}),
+        (["++protocol.grid.optimizer={lr:[0.01]}"], RANKS | {"optimizer.lr": [0.01]}),
+        (["protocol.grid.method.rank=[8]"], RATES | {"method.rank": [8]}),
+        (["~protocol.grid.method.rank"], RATES),
+        (["~protocol.grid.method"], RATES),
+        (["~protocol.grid.lr"], RANKS),
+        (["~protocol.grid", "protocol.grid.method.rank=[3]"], {"method.rank": [3]}),
+        (["protocol.grid.optimizer=null"], RANKS),
+    ],
+)
+def test_typed_words_count_over_those_of_a_preset(
+    root: Path, typed: list[str], grid: dict[str, Any]
+) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = P1
+        config.hydra.overrides.task = typed
+        found = compositions(config, loader, expand(config, loader))
+        assert [one.reason for one in found] == [None, None]
+        for one in found:
+            assert one.config == from_scratch(config, loader, one.job.overrides)
+            assert one.config.protocol.grid == grid
+
+
+def test_what_a_presets_sweep_alone_adds_may_be_taken_away(root: Path) -> None:
+    words = ["+hydra.sweeper.params={protocol.grid.method.rank:[2]}", "~protocol.grid.method.rank"]
+    with master(root / "conf", *words) as (config, loader):
+        (job,) = compositions(config, loader, expand(config, loader))
+    assert job.config is not None
+    assert "method.rank" not in job.config.protocol.grid
+
+
+def test_a_preset_gives_a_mapping_as_yaml(root: Path) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = {"protocol.tune": True, "protocol.grid": RATES | RANKS}
+        (job,) = compositions(config, loader, expand(config, loader))
+        assert job.config is not None
+        assert job.config.protocol.grid == RATES | RANKS
+        config.hydra.sweeper.params = {"protocol.grid": {"method.rank": ["true"]}}
+        with pytest.raises(UserError, match=r"params\.protocol\.grid is a mapping .* a text"):
+            expand(config, loader)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data.augment=randaugment", "{opt}={number:1}", "{opt}={magnitude:5}"],
+        ["data.augment=randaugment", "{opt}={number:1}", "+{opt}={magnitude:5}"],
+        ["method=branches", "method.sequential=seqlora", "{par}={rank:1}", "{par}={scale:2}"],
+        ["protocol.grid.method={rank:[1]}", "protocol.grid.method={scale:[2]}"],
+        ["model.pretrained=false", "{arg}={qk_norm:true}", "{arg}={class_token:true}"],
+        ["~optimizer.lr", "optimizer.lr=0.1"],
+        ["~protocol.grid.lr", "protocol.tune=true"],
+        ["~protocol.grid.method", "protocol.grid.method.rank=[1]"],
+        ["~model.arguments", "model.arguments.qk_norm=true"],
+    ],
+)
+def test_a_sweep_of_one_is_the_single_run(root: Path, words: list[str]) -> None:
+    for short, key in OPEN.items():
+        words = [word.replace(short, key) for word in words]
+    with master(root / "conf", *words) as (config, loader):
+        (job,) = compositions(config, loader, expand(config, loader))
+        whole = loader.load_configuration("train", words, RunMode.RUN)
+        alone = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        assert job.reason is None
+        assert job.config == check_config(alone)
 
 
 @pytest.mark.long
