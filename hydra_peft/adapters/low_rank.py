@@ -206,7 +206,7 @@ class LowRankLinear(LinearAdapter):
         """Whether the fused operation does: ``x`` is an ordinary tensor with storage and of the
         layer's width, and autocast, or no cast at all, gives it and the weights one dtype."""
         # Autocast does not know tensors without storage, on which models are checked before a run.
-        # torch.fx calls with what is no tensor; torch.func.functionalize takes no autograd function.
+        # torch.fx calls with what is no tensor, and functionalize takes no autograd function.
         if not isinstance(x, Tensor) or x.is_meta or x.is_nested or x.layout != torch.strided:
             return False
         if not torch.compiler.is_compiling() and torch._is_functional_tensor(x):

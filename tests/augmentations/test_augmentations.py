@@ -128,7 +128,11 @@ def test_changes_are_those_of_torchvisions_randaugment(
         made = ours.apply(images, draws)
         for image, result in zip(images[:4], made[:4], strict=True):
             expected = theirs._apply_image_or_video_transform(
-                image, THEIRS[operation], sign * level, interpolation=InterpolationMode.NEAREST, fill={}
+                image,
+                THEIRS[operation],
+                sign * level,
+                interpolation=InterpolationMode.NEAREST,
+                fill={},
             )
             assert torch.equal(result, expected)
 
