@@ -160,6 +160,8 @@ def broken_tensor(model: nn.Module) -> str | None:
     That is one with NaN or, in a parameter, infinite values; None where there is none.
     """
     model = unwrap(model)
-    buffers = dict(model.named_buffers(remove_duplicate=False))
     state = adapter_state_dict(model)
+    # Those of merged adapters are in none of the model's modules.
+    named = tensors_by_name(model).items()
+    buffers = {name for name, tensor in named if not isinstance(tensor, nn.Parameter)}
     return next((n for n, t in state.items() if not is_sound(t, mask=n in buffers)), None)

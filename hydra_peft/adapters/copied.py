@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -75,7 +76,7 @@ def _refused(value: Any, seen: set[int]) -> Iterator[Any]:
 def _parts_of(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return value.values()
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple | set | deque):
         return value
     return () if isinstance(value, Tensor) else getattr(value, "__dict__", {}).values()
 

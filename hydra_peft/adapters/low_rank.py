@@ -58,10 +58,11 @@ class LowRankLinear(LinearAdapter):
     Attributes:
         fused: whether forward computes both branches as one low-rank update, see :meth:`update`,
             or branch by branch as in the paper, the slower form that it is checked against.
-            A ``base`` whose class has a forward of its own starts with False. Fused, neither
-            ``base`` nor a branch is called as a module, so forward takes the slower form by itself
-            where that shows: hooks on one of them, ``torch.jit.trace``, ``torch.fx``, forward-mode
-            differentiation (``torch.func.jvp``), sparse and nested inputs.
+            A ``base`` whose class has a forward of its own starts with False, and so does a
+            subclass with a ``three_branches`` of its own. Fused, neither ``base`` nor a branch is
+            called as a module, so forward takes the slower form by itself where that shows: hooks
+            on one of them, ``torch.jit.trace``, ``torch.fx``, forward-mode differentiation
+            (``torch.func.jvp``), sparse and nested inputs.
 
     Raises:
         UserError: ``base`` is no linear layer, or quantised or lazy; no branch, a rank that is
@@ -120,7 +121,8 @@ class LowRankLinear(LinearAdapter):
             )
         self.scale = scale
         self.dropout_at = dropout_at
-        self.fused = self.base_is_plain()
+        as_written = type(self).three_branches is LowRankLinear.three_branches
+        self.fused = self.base_is_plain() and as_written
         self.train(base.training)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -89,6 +89,8 @@ def one_sentence(
             f"'~{absent[1]}' takes nothing away, since a word before it replaces or takes away "
             "what it is in: leave it out."
         )
+    if absent and _is_null(defaults(), absent[1]):
+        return f"'~{absent[1]}' takes nothing away: it is null already, so leave it out."
     if key := key or absent:
         inside = str(getattr(error.__cause__, "full_key", None))  # of a mapping that is given
         return _unknown_key(inside if inside.startswith(f"{key[1]}.") else key[1], defaults())
@@ -127,6 +129,12 @@ def one_sentence(
 
 def _has(config: DictConfig | None, key: str) -> bool:
     return config is not None and OmegaConf.select(config, key) is not None
+
+
+def _is_null(config: DictConfig | None, key: str) -> bool:
+    group, _, name = key.rpartition(".")
+    inside = OmegaConf.select(config, group) if config is not None and group else config
+    return isinstance(inside, DictConfig) and name in inside and inside[name] is None
 
 
 def _not_taken(group: str, text: str, words: Sequence[str]) -> str:

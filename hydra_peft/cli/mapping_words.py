@@ -74,9 +74,10 @@ def _advice(dotted: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        str(value).lower() if isinstance(value, bool) else Override._get_value_element_as_str(value)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Values of a sweep, which within a mapping are one text.
+    return Override._get_value_element_as_str(value).replace("\\,", ",")
 
 
 def _settings(key: str, mapping: dict[Any, Any]) -> Iterator[tuple[str, Any]]:

@@ -100,7 +100,8 @@ def _with_plus(override: Override, gone: Collection[str]) -> Override:
     word took away one of ``gone``."""
     key = override.key_or_group
     if override.is_delete():
-        return override
+        full = key if override.value() is None else full_key(key)
+        return dataclasses.replace(override, key_or_group=full)
     # One plus asks whether an argument is there already.
     is_change = override.type == OverrideType.CHANGE
     names = (*_OPTIONS, _ARGUMENTS) if is_change else _OPTIONS

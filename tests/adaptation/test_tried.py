@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -132,6 +133,20 @@ class Curved(LowRankLinear):
         return out + torch.tanh(super().forward(x) - out)
 
 
+def test_branches_of_a_class_of_its_own_are_computed(tiny: nn.Module, randomize: Fill) -> None:
+    class Halved(LowRankLinear):
+        def three_branches(self, x: Tensor) -> Tensor:
+            return super().three_branches(x) / 2
+
+    hydra_peft.inject(tiny, method_of(Halved), rank=2)
+    randomize(tiny)
+    layer: Any = tiny.get_submodule("blocks.0.mlp.fc2")
+    x = torch.randn(3, 48)
+    assert torch.equal(layer(x), layer.three_branches(x))
+    with pytest.raises(NotMergeable, match="Halved computes something else merged"):
+        hydra_peft.merge(tiny)
+
+
 @pytest.mark.parametrize(("cls", "size"), [(Louder, 0.1), (Curved, 0.4)])
 def test_half_precision_hides_no_small_difference(
     tiny: nn.Module, randomize: Fill, cls: Any, size: float
@@ -153,7 +168,7 @@ class Keeping(LowRankLinear):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.kept: dict[str, Any] = {"guard": threading.Lock(), "outputs": []}
+        self.kept: dict[str, Any] = {"guard": threading.Lock(), "outputs": deque()}
         self.register_buffer("average", self.base.weight.new_zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,6 +198,21 @@ def test_what_keeps_an_output_and_a_lock_is_merged_and_saved(
     assert layer.average is average
     hydra_peft.unmerge(model)
     torch.testing.assert_close(model(x.double()), expected.double(), rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_mask_in_an_adapter_is_saved(tiny: nn.Module, tmp_path: Path, merged: bool) -> None:
+    class Masked(LowRankLinear):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.register_buffer("hidden", torch.tensor([0.0, -torch.inf]))
+
+    fresh = copy.deepcopy(tiny)
+    hydra_peft.inject(tiny, method_of(Masked), rank=2)
+    if merged:
+        hydra_peft.merge(tiny)
+    hydra_peft.save_adapter(tiny, tmp_path)
+    hydra_peft.load_adapter(fresh, tmp_path, method=method_of(Masked)(rank=2))
 
 
 class Normed(LowRankLinear):

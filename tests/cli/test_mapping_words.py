@@ -64,6 +64,11 @@ def test_long_mappings_show_the_first_words() -> None:
     assert len(str(caught.value)) < 500
 
 
+def test_values_of_a_sweep_within_a_mapping_are_typed_as_those() -> None:
+    with pytest.raises(UserError, match=r"type optimizer\.lr=1e-3,5e-3\.$"):
+        check_no_mappings([r"optimizer={lr:1e-3\,5e-3}"])
+
+
 def test_mappings_of_open_keys_are_words() -> None:
     check_no_mappings(
         [
