@@ -72,6 +72,30 @@ def check_tensors(model: nn.Module) -> None:
             )
 
 
+def check_brought(model: nn.Module) -> None:
+    """Check that files can hold what the adapters of ``model`` have beside their frozen layers.
+
+    Raises:
+        UserError: they have a tensor that is not dense, or of 8 or 128 bits a number.
+    """
+    for layer, _, adapter in carriers(model):
+        state: Mapping[str, Any] = adapter.state_dict()
+        for name, value in state.items():
+            if isinstance(value, Tensor) and not name.startswith("base.") and _is_odd(value):
+                raise UserError(
+                    f"'{layer}.{name}' of {type(adapter).__name__} is quantised, sparse, nested or "
+                    f"of {value.dtype}, which no file of an adapter holds: let it be a plain "
+                    "tensor, or register the buffer with persistent=False."
+                )
+
+
+def _is_odd(tensor: Tensor) -> bool:
+    if tensor.is_quantized or tensor.is_nested or tensor.layout != torch.strided:
+        return True
+    is_tiny = tensor.is_floating_point() and tensor.element_size() == 1
+    return is_tiny or tensor.dtype == torch.complex128
+
+
 def check_values(model: nn.Module, tensors: Iterable[Tensor], verb: str) -> None:
     """Check that ``tensors`` have values.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hydra_peft.adaptation.adaptable import (
+    check_brought,
     check_head,
     check_tensors,
     check_trainable,
@@ -91,6 +92,7 @@ def inject(
             parameter.requires_grad_(belongs_to(name, head_names))
         layers = method.apply(model, head_names)
         _check_layers(model, method, layers)
+        check_brought(model)
         _check_backbone(model, method, head_names, backbone)
         _name_places(model)
         _take_modes(model)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 import hydra_peft
+from hydra_peft import UserError
 from hydra_peft.adapters.base import Adapter, NotMergeable
 from hydra_peft.adapters.linear_adapter import LinearAdapter
 from hydra_peft.adapters.low_rank import LowRankLinear
@@ -213,6 +214,30 @@ def test_a_mask_in_an_adapter_is_saved(tiny: nn.Module, tmp_path: Path, merged: 
         hydra_peft.merge(tiny)
     hydra_peft.save_adapter(tiny, tmp_path)
     hydra_peft.load_adapter(fresh, tmp_path, method=method_of(Masked)(rank=2))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.eye(2).to_sparse(),
+        torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
+        torch.eye(2).to(torch.float8_e4m3fn),
+        torch.eye(2, dtype=torch.complex128),
+    ],
+    ids=["sparse", "nested", "float8", "complex128"],
+)
+def test_a_buffer_that_cannot_be_saved_is_told_before_training(
+    tiny: nn.Module, value: Tensor
+) -> None:
+    class Odd(LowRankLinear):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.register_buffer("odd", value)
+
+    before = list(tiny.state_dict())
+    with pytest.raises(UserError, match=r"proj\.odd' of Odd is quantised, sparse, nested or of "):
+        hydra_peft.inject(tiny, method_of(Odd), rank=2)
+    assert list(tiny.state_dict()) == before
 
 
 class Normed(LowRankLinear):
