@@ -68,7 +68,7 @@ def test_a_module_that_is_named_adds_what_it_offers(tmp_path: Path) -> None:
             "METHOD = 5",
             r"five binds METHOD to 5: it must be a class derived from Method of",
         ),
-        ("six", "METRIC = int", r"six binds METRIC to <class 'int'>: it must be a Metric of "),
+        ("sixth", "METRIC = int", r"sixth binds METRIC to <class 'int'>: it must be a Metric of "),
         ("seven", "BACKBONE = 7", r"seven binds BACKBONE to 7: it must be a class\."),
         (
             "other",

@@ -5,183 +5,28 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import itertools
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
 
-from hydra_peft.checkout import CONF
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
-from hydra_peft.cli.lost_words import check_none_lost
-from hydra_peft.cli.mapping_words import check_no_mappings
-from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
-from hydra_peft.cli.overrides import SEVERAL, check_choices, check_overrides
-from hydra_peft.cli.preset_words import is_undone, words_left
+from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.errors import UserError, WaitsForRun, placed, reason_of
+from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
 
-_PARAMS = "hydra.sweeper.params"
 #: interpolation of a group's option, and one that is a function of some such as a whole
 _REFERENCE = re.compile(r"\$\{([\w/]+)\}")
 _CALL = re.compile(r"\$\{[\w.]+:([^{}]|\$\{[\w/]+\})*\}")
-#: groups of settings that a sweep has as a whole, so that no row of it can have its own; a preset's
-#: own sweep would be passed over
-_OF_WHOLE_SWEEP = ("hydra", "experiment", "sweep", "launcher")
-
-
-def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
-    """Return the overrides of each job: all combinations, in the order Hydra runs them.
-
-    Those of ``hydra.sweeper.params``, then those of each mapping of ``hydra.sweeper.beside`` laid
-    over it, for rows of a table that differ in more than one key. What is typed for a key of such a
-    mapping is for the others: it says what that row is.
-
-    Raises:
-        UserError: overrides that cannot be understood, or that give no job.
-    """
-    sweeper = config.hydra.sweeper
-    parameters = _mapping(sweeper.params or {}, _PARAMS)
-    beside = sweeper.get("beside") or []
-    if not isinstance(beside, ListConfig | list):
-        raise UserError(f"hydra.sweeper.beside={beside} is no list of mappings of keys to values.")
-    more = [_mapping(one, f"hydra.sweeper.beside[{n}]") for n, one in enumerate(beside)]
-    # The loader is what globs, such as dataset='glob(*)', are looked up in.
-    parser = OverridesParser.create(config_loader=loader)
-    typed = _as_typed(config.hydra.overrides.task)
-    base = [_parameter(key, value, parser, _PARAMS) for key, value in parameters.items()]
-    jobs: list[list[str]] = []
-    for number, chosen in enumerate(({}, *more)):
-        where = f"hydra.sweeper.beside[{number - 1}]" if chosen else _PARAMS
-        own = [_parameter(key, value, parser, where) for key, value in chosen.items()]
-        of_preset = own or base
-        with placed(f"{where}:"):
-            check_no_mappings([*of_preset, *typed])
-        check_choices(of_preset)
-        check_none_lost(of_preset)
-        later = [*own, *(word for word in typed if not is_undone(word, own))]
-        jobs += _product([*words_left(base, later), *later], parser, loader)
-    return jobs
-
-
-def _key(override: str) -> str:
-    """Return the key or group that ``override`` gives a value."""
-    return re.split("[=@]", override.lstrip("+~"), maxsplit=1)[0].strip()
-
-
-def _mapping(found: object, where: str) -> dict[str, object]:
-    if not isinstance(found, DictConfig | dict):
-        raise UserError(f"{where}={found} is no mapping of keys to values.")
-    return {str(key): value for key, value in dict(found).items()}
-
-
-def _product(
-    overrides: list[str], parser: OverridesParser, loader: ConfigLoader
-) -> list[list[str]]:
-    """Return the overrides of each job that ``overrides``, of which some have several values,
-    give."""
-    try:
-        parsed = parser.parse_overrides(overrides)
-        for override in parsed:
-            if reason := no_sweep(override):
-                raise UserError(reason)
-        _check_globs(parsed, loader)
-        # Hydra's own sweeper keeps of words with the same key the last, and a run merges mappings.
-        return [list(job) for job in itertools.product(*map(_values, parsed))]
-    except COMPOSITION_ERRORS as error:
-        raise UserError(one_sentence(error)) from None
-    except UserError:
-        raise
-    except (ValueError, OverflowError) as error:  # such as a range with a step of 0
-        raise UserError(f"{' '.join(overrides)} gives no sweep: {reason_of(error)}.") from None
-
-
-def _values(override: Override) -> list[str]:
-    """Return ``override`` with each of its values."""
-    swept = override.is_sweep_override()
-    values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-    return [f"{override.get_key_element()}={value}" for value in values]
-
-
-def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> str:
-    """Return the override that ``<where>.<key>`` stands for, checked by itself."""
-    override = f"{key}={_text(value)}"
-    group = re.split("[./]", _key(override), maxsplit=1)[0]
-    if group in _OF_WHOLE_SWEEP[:2] or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
-        raise UserError(
-            f"{where}.{override} is a setting of the whole sweep and not of some of its jobs: type "
-            "it, or set it in the preset outside of hydra.sweeper."
-        )
-    if isinstance(value, ListConfig | list) and key != SEVERAL and os.path.isdir(CONF / key):
-        options = ",".join(map(str, value))
-        raise UserError(
-            f"{where}.{key} is a list where one option is needed: for a job with each, write "
-            f"'{key}: {options}'."
-        )
-    try:
-        read = parser.parse_override(override).value()
-    except HydraException as error:
-        if not isinstance(value, DictConfig | dict):
-            reason = " ".join(str(error).splitlines()[0].split()).rstrip(".")
-            raise UserError(
-                f"{where}.{override} is not understood ({reason}): it must be what could "
-                f"be typed as {key}=..., such as '0,1' or 'range(0,3)'."
-            ) from None
-        read = None
-    if isinstance(value, DictConfig | dict) and read != _plain(value):
-        raise UserError(
-            f"{where}.{key} is a mapping that cannot be typed as it is: write it as a text that "
-            'can, such as "{optimizer.lr: [1e-3,5e-3]}".'
-        )
-    return override
-
-
-def _text(value: object) -> str:
-    """Return a preset's ``value`` as it could be typed."""
-    if isinstance(value, DictConfig | dict):
-        return Override._get_value_element_as_str(_plain(value))
-    return "null" if value is None else str(value)
-
-
-def _plain(value: DictConfig | dict[str, Any]) -> dict[str, Any]:
-    whole = OmegaConf.to_container(OmegaConf.create({"value": value}), resolve=False)
-    return cast(dict[str, Any], cast(dict[str, Any], whole)["value"])
-
-
-def _check_globs(overrides: Sequence[Override], loader: ConfigLoader) -> None:
-    """Check that every glob matches options; Hydra has it look at a group, not at its folders."""
-    for override in overrides:
-        pattern = override.value()
-        if not isinstance(pattern, Glob) or any(override.sweep_iterator()):
-            continue
-        key = override.key_or_group
-        inside = [
-            f"{folder}/{option}"
-            for folder in loader.get_group_options(key, ObjectType.GROUP)
-            for option in loader.get_group_options(f"{key}/{folder}")
-        ]
-        if meant := pattern.filter(inside):
-            raise UserError(
-                f"'{override.input_line}' matches no option of {key}: name them, as in "
-                f"{key}={','.join(meant)}."
-            )
-        raise UserError(NO_MATCH.format(override.input_line, key))
-
-
-def _as_typed(overrides: ListConfig) -> list[str]:
-    """Return ``overrides`` with their interpolations, which each job resolves for itself."""
-    return cast(list[str], OmegaConf.to_container(overrides, resolve=False))
 
 
 def compositions(
@@ -309,6 +154,30 @@ class Composer:
         except COMPOSITION_ERRORS as error:
             raise UserError(one_sentence(error, lambda: found.config)) from None
         return composed
+
+    def without_idle(self, overrides: Sequence[str], keys: Collection[str]) -> list[str]:
+        """Return ``overrides`` without those that take one of ``keys`` away where it is not."""
+        left = list(overrides)
+        for word in overrides:
+            override = self._parse(word)
+            if override.is_delete() and override.key_or_group in keys:
+                place = left.index(word)
+                after = [one for one in left[place:] if not self._is_value(self._parse(one))]
+                if self._is_idle(override, [*left[:place], *after]):
+                    del left[place]
+        return left
+
+    def _is_idle(self, override: Override, words: Sequence[str]) -> bool:
+        """Whether ``override`` finds nothing to take away from what ``words`` compose."""
+        try:
+            composed = self._compose(words)
+        except (UserError, *COMPOSITION_ERRORS):  # told when the job is composed
+            return False
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([override], composed)
+        except ConfigCompositionException:
+            return True
+        return False
 
     def _parse(self, word: str) -> Override:
         if word not in self._parsed:

@@ -13,15 +13,10 @@ from hydra_peft.cli.word_keys import keys_of, undoes
 
 
 def words_left(preset: Iterable[str], typed: Sequence[str]) -> list[str]:
-    """Return the words of ``preset`` that stand before ``typed``.
-
-    One of which ``typed`` leaves nothing is dropped. But of one whose key is taken away the first
-    value stays: there may be nothing to take away where the preset alone adds it.
-    """
+    """Return the words of ``preset`` of which ``typed``, which come after them, leave something."""
     parser = OverridesParser.create()
     later = [parser.parse_override(word) for word in typed]
-    found = ((word, parser.parse_override(word)) for word in preset)
-    return [left for word, one in found if (left := _left(word, one, later))]
+    return [word for word in preset if not _undoing(parser.parse_override(word), later)]
 
 
 def is_undone(word: str, later: Iterable[str]) -> bool:
@@ -30,15 +25,20 @@ def is_undone(word: str, later: Iterable[str]) -> bool:
     return bool(_undoing(parser.parse_override(word), map(parser.parse_override, later)))
 
 
-def _left(word: str, override: Override, later: Sequence[Override]) -> str | None:
-    if not (undoing := _undoing(override, later)):
-        return word
-    taken = any(one.is_delete() for one in undoing)
-    if not taken or override.is_delete() or os.path.isdir(CONF / override.key_or_group):
-        return None
-    if not override.is_sweep_override():
-        return word
-    return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+def keys_taken(preset: Iterable[str], typed: Iterable[str]) -> set[str]:
+    """Return the keys of values that words ``typed`` take away and words ``preset`` give.
+
+    A job may have nothing there once the preset's word is left out.
+    """
+    parser = OverridesParser.create()
+    given = [parser.parse_override(word) for word in preset]
+    taken = [one for word in typed if (one := parser.parse_override(word)).is_delete()]
+    return {
+        one.key_or_group
+        for one in taken
+        if not os.path.isdir(CONF / one.key_or_group)
+        and any(one in _undoing(word, taken) for word in given if not word.is_delete())
+    }
 
 
 def _undoing(override: Override, later: Iterable[Override]) -> list[Override]:

@@ -142,7 +142,8 @@ class Sweeps(Sweeper):
         Raises:
             UserError: some job cannot work, which is told before torch is loaded if it can be.
         """
-        from hydra_peft.cli.composing import compositions, expand, looked_at_first, on_devices
+        from hydra_peft.cli.composing import compositions, looked_at_first, on_devices
+        from hydra_peft.cli.expanding import expand
 
         assert self.config is not None
         assert self.hydra_context is not None

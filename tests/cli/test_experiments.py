@@ -12,7 +12,8 @@ from hydra.types import RunMode
 
 from hydra_peft.backbones.backbones import Weights
 from hydra_peft.cli import train
-from hydra_peft.cli.composing import compositions, expand
+from hydra_peft.cli.composing import compositions
+from hydra_peft.cli.expanding import expand
 from hydra_peft.sweeps.plan import plan
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -15,7 +15,7 @@ from prepared_root import write_task
 
 from hydra_peft.cli import check_data, tables, train
 from hydra_peft.cli import tasks as tasks_module
-from hydra_peft.cli.composing import expand
+from hydra_peft.cli.expanding import expand
 from hydra_peft.cli.tasks import benchmark_tasks
 from hydra_peft.data import decoding
 
@@ -112,7 +112,7 @@ def test_from_prepared_root_to_tables(
         chosen[:] = turn + [job for job in jobs if "dataset=dtd" in job and job not in turn]
         return chosen
 
-    monkeypatch.setattr("hydra_peft.cli.composing.expand", some)
+    monkeypatch.setattr("hydra_peft.cli.expanding.expand", some)
     code, text, err = call(train.main, *sweep)
     assert code == 0, err
     assert text.count("test (last epoch)") == len(chosen) >= 2 + 19 / every
@@ -153,7 +153,7 @@ def test_missing_weights_stop_table_8_with_one_sentence(
         assert len(jobs) == 57
         return jobs[::30]
 
-    monkeypatch.setattr("hydra_peft.cli.composing.expand", some)
+    monkeypatch.setattr("hydra_peft.cli.expanding.expand", some)
     monkeypatch.setattr("hydra_peft.backbones.backbones.ask_hub", no_network)
     places = (f"paths.data={tmp_path}", f"paths.runs={tmp_path}/runs", "device=cpu")
     places += ("data.allow_partial=true",)

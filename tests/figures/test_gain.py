@@ -342,7 +342,9 @@ def test_means_are_shaded_in_their_order(tmp_path: Path) -> None:
         for task, group in tasks.items()
     ]
     (axes,) = FIGURE.draw(FIGURE.data(put(tmp_path, *records), Settings())).axes
-    places = [patch.get_xy()[1] for patch in axes.patches]
+    places = [
+        patch.get_path().get_extents(patch.get_patch_transform()).y0 for patch in axes.patches
+    ]
     assert len(places) == 7
     assert places == sorted(places)
 
