@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from hydra_peft.cli.known_keys import is_section
-from hydra_peft.cli.overrides import check_overrides, holds_sweep, values_of
+from hydra_peft.cli.overrides import NO_TRACKER, SEVERAL, check_overrides, holds_sweep, values_of
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import shortened
 
@@ -35,6 +35,8 @@ def check_no_mappings(words: Iterable[str]) -> None:
             continue
         check_overrides([*(one for one in words if one != word), *dotted])
         key = word.lstrip("+").partition("=")[0]
+        if key == SEVERAL and not dotted:
+            raise UserError(NO_TRACKER.format(word))
         raise UserError(
             f"{shortened(repr(word), 100)} is a mapping, and settings of {key} are given each by "
             f"itself: {_advice(dotted)}."

@@ -21,6 +21,7 @@ MAX_KEY = 255
 
 #: the group of which one run takes several options
 SEVERAL = "logger"
+NO_TRACKER = f"'{{}}': for a run without a tracker, type {SEVERAL}=[]."
 
 #: what is typed for none of them
 _NONE = (None, False, "none", "off", "no")
@@ -154,7 +155,7 @@ def _check_needed(word: str, override: Override) -> None:
     group = override.key_or_group
     none = not override.is_delete() and any(one in _NONE for one in _named(override))
     if group == SEVERAL and none:
-        raise UserError(f"'{word}': for a run without a tracker, type {group}=[].")
+        raise UserError(NO_TRACKER.format(word))
     added = override.is_add() or override.is_force_add()
     needed = group in _GROUPS and override.is_delete()
     if (needed or (added and group in (*_GROUPS, SEVERAL))) and override.package is None:

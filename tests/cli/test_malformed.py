@@ -268,6 +268,7 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["hydra/launcher=[packed]"], "is a list where one is needed: type hydra/launcher=packed."),
         (["logger=none"], "'logger=none': for a run without a tracker, type logger=[]."),
         (["logger=[none]"], "'logger=[none]': for a run without a tracker, type logger=[]."),
+        (["logger={}"], "'logger={}': for a run without a tracker, type logger=[]."),
         (["logger=null"], "for a run without a tracker, type logger=[]."),
         (
             ["dataset=folder", "dataset.root=/", "dataset.split=0.8"],
