@@ -67,6 +67,21 @@ def one_sentence(
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     text = str(error)
+    return (
+        _of_words(text, words, defaults, sweeps)
+        or _of_keys(error, words, defaults)
+        or _of_groups(text)
+        or _of_values(error)
+    )
+
+
+def _of_words(
+    text: str,
+    words: Sequence[str],
+    defaults: Callable[[], DictConfig | None],
+    sweeps: bool,
+) -> str | None:
+    """Return what is wrong in how a word is written."""
     several = re.match(
         r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)", text
     )
@@ -79,10 +94,17 @@ def one_sentence(
     if forced := re.search(r"force-add of .*'\+\+((\S+?)=.*)'", text):
         form = shlex.quote(f"{'+' if forced[2] == PRESETS else ''}{forced[1]}")
         return f"an option is not chosen with two plus: type {form}."
+    return None
+
+
+def _of_keys(
+    error: Exception, words: Sequence[str], defaults: Callable[[], DictConfig | None]
+) -> str | None:
+    """Return what is wrong with a key that is not there, or is there already."""
+    text = str(error)
     refused = r"Error in call to .*(?:no arguments|keyword argument).*full_key: (hydra\.\w+)"
     if settings := re.match(refused, text, re.DOTALL):
         return _not_taken(settings[1], text, words)
-    key = re.search(r"Could not override '([^']+)'", text)
     absent = re.match(r"Could not delete from config\. '([^']+)' does not exist", text)
     if absent and _has(defaults(), full_key(absent[1])):
         return (
@@ -91,12 +113,15 @@ def one_sentence(
         )
     if absent and _is_null(defaults(), absent[1]):
         return f"'~{absent[1]}' takes nothing away: it is null already, so leave it out."
-    if key := key or absent:
+    if key := re.search(r"Could not override '([^']+)'", text) or absent:
         inside = str(getattr(error.__cause__, "full_key", None))  # of a mapping that is given
         return _unknown_key(inside if inside.startswith(f"{key[1]}.") else key[1], defaults())
     already = re.search(r"already at '([^']+)'\.\s+Either remove \+ prefix: '(.*)'", text)
-    if already:
-        return _given_already(already[1], already[2], words)
+    return _given_already(already[1], already[2], words) if already else None
+
+
+def _of_groups(text: str) -> str | None:
+    """Return what is wrong with options that are chosen twice, or that are not there."""
     again = re.match(r"Multiple values for (\S+)\. To override .* 'override \S+: (.*)'", text)
     if again:
         form = f"- override /{again[1]}: {again[2]}"
@@ -107,15 +132,19 @@ def one_sentence(
             f"{twice[1]} is chosen more than once, by defaults lists or with a plus: choose once."
         )
     group = re.search(r"Could not find '([^']+)'", text)
-    if group:
-        return f"there is no config '{group[1]}': see python scripts/train.py --help."
+    return group and f"there is no config '{group[1]}': see python scripts/train.py --help."
+
+
+def _of_values(error: Exception) -> str:
+    """Return what OmegaConf has against a value."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if nowhere := unresolved(cause):
         return nowhere
     if wrong := wrong_value(cause, str(getattr(cause, "full_key", None))):
         return f"{wrong.rstrip('.')}, or be left out."
     # What follows the first line is OmegaConf's own: full_key, object_type.
-    said = str(cause).splitlines()[0] if isinstance(cause, OmegaConfBaseException) else str(cause)
+    said = str(cause)
+    said = said.splitlines()[0] if isinstance(cause, OmegaConfBaseException) else said
     full = getattr(cause, "full_key", None)
     if full and "Cannot merge DictConfig with ListConfig" in said:
         form = f"its settings as {full}.<key>=..." if is_section(full) else f"as {full}={{a: 1}}"
