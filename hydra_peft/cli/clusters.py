@@ -8,6 +8,7 @@ tells of nothing before the last job has ended. So its settings are used and its
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -67,6 +68,9 @@ def check_single() -> None:
                 f"'{word}' is for sweeps, and does nothing for a run by itself: add {added} which "
                 "makes it a sweep, or leave it out."
             )
+    sweeper = HydraConfig.get().sweeper
+    if sweeper.get("params") or sweeper.get("beside"):
+        print("note: the preset has a sweep, and this is one run: add -m for it.", file=sys.stderr)
 
 
 def check_read(words: Iterable[str], launcher: str) -> None:

@@ -6,14 +6,13 @@ import copy
 import dataclasses
 import functools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
@@ -152,32 +151,17 @@ class Composer:
         try:
             ConfigLoaderImpl._apply_overrides_to_config(values, composed)
         except COMPOSITION_ERRORS as error:
-            raise UserError(one_sentence(error, lambda: found.config)) from None
+            said = one_sentence(error, lambda: found.config)
+            raise UserError(said + self._advice_on_preset(said)) from None
         return composed
 
-    def without_idle(self, overrides: Sequence[str], keys: Collection[str]) -> list[str]:
-        """Return ``overrides`` without those that take one of ``keys`` away where it is not."""
-        left = list(overrides)
-        for word in overrides:
-            override = self._parse(word)
-            if override.is_delete() and override.key_or_group in keys:
-                place = left.index(word)
-                after = [one for one in left[place:] if not self._is_value(self._parse(one))]
-                if self._is_idle(override, [*left[:place], *after]):
-                    del left[place]
-        return left
-
-    def _is_idle(self, override: Override, words: Sequence[str]) -> bool:
-        """Whether ``override`` finds nothing to take away from what ``words`` compose."""
-        try:
-            composed = self._compose(words)
-        except (UserError, *COMPOSITION_ERRORS):  # told when the job is composed
-            return False
-        try:
-            ConfigLoaderImpl._apply_overrides_to_config([override], composed)
-        except ConfigCompositionException:
-            return True
-        return False
+    def _advice_on_preset(self, said: str) -> str:
+        """Return what to do about a key that a job does not have and a preset gives."""
+        unknown = re.match(r"unknown key '([^']+)'", said)
+        params = self._config.hydra.sweeper.params or {}
+        if unknown is None or unknown[1] not in params:
+            return ""
+        return f" The preset's sweep gives it: add '~{unknown[1]}' to take it off."
 
     def _parse(self, word: str) -> Override:
         if word not in self._parsed:

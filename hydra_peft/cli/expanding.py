@@ -16,19 +16,19 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.composing import Composer
-from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
+from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence, several
 from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.mapping_words import check_no_mappings
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_choices
-from hydra_peft.cli.preset_words import is_undone, keys_taken, words_left
+from hydra_peft.cli.preset_words import is_undone, laid_over
 from hydra_peft.errors import UserError, placed, reason_of
 
 _PARAMS = "hydra.sweeper.params"
-#: groups of settings that a sweep has as a whole, so that no row of it can have its own; a preset's
-#: own sweep would be passed over
-_OF_WHOLE_SWEEP = ("hydra", "experiment", "sweep", "launcher")
+#: groups that are settled before a sweep has jobs
+_BEFORE_SWEEP = ("hydra", "experiment")
+#: groups of settings that a sweep has as a whole, so that no row of it can have its own
+_OF_WHOLE_SWEEP = ("sweep", "launcher")
 
 
 def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
@@ -51,7 +51,6 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
     parser = OverridesParser.create(config_loader=loader)
     typed = _as_typed(config.hydra.overrides.task)
     base = [_parameter(key, value, parser, _PARAMS) for key, value in parameters.items()]
-    composer = Composer(loader, config)
     jobs: list[list[str]] = []
     for number, chosen in enumerate(({}, *more)):
         where = f"hydra.sweeper.beside[{number - 1}]" if chosen else _PARAMS
@@ -62,9 +61,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
         check_choices(of_preset)
         check_none_lost(of_preset)
         later = [*own, *(word for word in typed if not is_undone(word, own))]
-        product = _product([*words_left(base, later), *later], parser, loader)
-        taken = keys_taken(of_preset, typed)
-        jobs += [composer.without_idle(job, taken) for job in product] if taken else product
+        jobs += _product(laid_over(base, later), parser, loader)
     return jobs
 
 
@@ -89,6 +86,11 @@ def _product(
         for override in parsed:
             if reason := no_sweep(override):
                 raise UserError(reason)
+            if (
+                override.is_sweep_override()
+                and override.key_or_group.partition(".")[0] in _OF_WHOLE_SWEEP
+            ):
+                raise UserError(several(str(override.input_line), lambda: None))
         _check_globs(parsed, loader)
         # Hydra's own sweeper keeps of words with the same key the last, and a run merges mappings.
         return [list(job) for job in itertools.product(*map(_values, parsed))]
@@ -113,7 +115,7 @@ def _parameter(key: str, value: object, parser: OverridesParser, where: str) -> 
     """Return the override that ``<where>.<key>`` stands for, checked by itself."""
     override = f"{key}={_text(value)}"
     group = re.split("[./]", _key(override), maxsplit=1)[0]
-    if group in _OF_WHOLE_SWEEP[:2] or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
+    if group in _BEFORE_SWEEP or (group in _OF_WHOLE_SWEEP and where != _PARAMS):
         raise UserError(
             f"{where}.{override} is a setting of the whole sweep and not of some of its jobs: type "
             "it, or set it in the preset outside of hydra.sweeper."

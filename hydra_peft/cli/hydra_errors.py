@@ -82,11 +82,9 @@ def _of_words(
     sweeps: bool,
 ) -> str | None:
     """Return what is wrong in how a word is written."""
-    several = re.match(
-        r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)", text
-    )
-    if several:
-        return _several(several[1], defaults, sweeps, words)
+    values = r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'( requires|\n)"
+    if found := re.match(values, text):
+        return several(found[1], defaults, words, sweeps=sweeps)
     if text.startswith("Could not override ''"):
         return "a word begins with =, and a value needs a key: settings are typed as key=value."
     if text.startswith("Could not delete ''"):
@@ -184,13 +182,14 @@ def _given_already(key: str, override: str, words: Sequence[str]) -> str:
     return f"{said}: type {form}." if form else f"{said}."
 
 
-def _several(
+def several(
     override: str,
     defaults: Callable[[], DictConfig | None],
-    sweeps: bool,
     words: Sequence[str] = (),
+    *,
+    sweeps: bool = True,
 ) -> str:
-    """Return advice on several values given where no sweep was asked for."""
+    """Return advice on several values given where one is needed; see :func:`one_sentence`."""
     key, _, value = override.partition("=")
     parsed = OverridesParser.create().parse_override(override)
     if sweeps and (reason := no_sweep(parsed)):

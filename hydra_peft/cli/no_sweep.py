@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
@@ -18,6 +19,8 @@ NO_MATCH = "'{}' matches no option of {}: see python scripts/train.py --help for
 def no_sweep(override: Override) -> str | None:
     """Return in a sentence why ``override`` gives a sweep no values; None where it gives some."""
     begun, key = f"'{override.input_line}'", override.key_or_group
+    if decimal := re.search(r"=0,(0\d*[1-9]\d*)$", str(override.input_line)):
+        return f"{begun} are two values: type a decimal number with a point, as 0.{decimal[1]}."
     if override.is_interval_sweep():
         search = "protocol.tune=true protocol.search=optuna"
         if key.startswith(f"{GRID}."):

@@ -14,6 +14,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from hydra_peft.cli.preset_words import takes_off
 from hydra_peft.cli.word_keys import GRID, full_key, is_within, keys_of
 
 _OPTIONS = (
@@ -49,7 +50,7 @@ def set_open_keys() -> None:
             if override.key_or_group == GRID and not override.is_delete():
                 OmegaConf.update(cfg, GRID, {}, merge=False, force_add=True)
             taken = _taken_out_of_grid(override, cfg)
-            if not (override.is_delete() and (taken or _is_of_jobs(override, cfg))):
+            if not (override.is_delete() and (taken or _is_of_preset(override, cfg))):
                 apply([_with_plus(override, gone)], cfg)
             if override.is_delete():
                 gone.append(override.key_or_group)
@@ -57,14 +58,14 @@ def set_open_keys() -> None:
     ConfigLoaderImpl._apply_overrides_to_config = staticmethod(applied)  # type: ignore[method-assign]
 
 
-def _is_of_jobs(override: Override, cfg: DictConfig) -> bool:
-    """Whether ``override`` takes a key away that is not in ``cfg``, the config of a sweep, but in
-    its jobs: their preset adds it."""
-    key = full_key(override.key_or_group)
+def _is_of_preset(override: Override, cfg: DictConfig) -> bool:
+    """Whether ``override`` is about what a preset gives the jobs of its sweep, which ``cfg``, the
+    sweep's own, does not have from it."""
     params = OmegaConf.select(cfg, "hydra.sweeper.params")
     swept = [full_key(str(name).lstrip("+")) for name in params or ()]
-    added = any(is_within(one, [key]) or is_within(key, [one]) for one in swept)
-    return added and OmegaConf.select(cfg, override.key_or_group) is None
+    in_one = is_within(full_key(override.key_or_group), swept)
+    is_absent = in_one and OmegaConf.select(cfg, override.key_or_group) is None
+    return is_absent or (override.value() is None and takes_off(override, swept))
 
 
 def _taken_out_of_grid(override: Override, cfg: DictConfig) -> bool:

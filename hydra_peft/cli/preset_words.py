@@ -9,45 +9,53 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.word_keys import keys_of, undoes
+from hydra_peft.cli.word_keys import is_within, keys_of, undoes
 
 
-def words_left(preset: Iterable[str], typed: Sequence[str]) -> list[str]:
-    """Return the words of ``preset`` of which ``typed``, which come after them, leave something."""
+def laid_over(preset: Iterable[str], later: Iterable[str]) -> list[str]:
+    """Return the words of ``preset`` of which ``later`` leave something, and those of ``later``.
+
+    ``~key`` takes off what the preset gives the key, or keys in it, and is gone with that: a run
+    has there what it would have without the preset's word. Where the preset gives nothing there, or
+    gives it in a mapping of which more is left, ``~key`` stays, and takes the key away.
+    """
     parser = OverridesParser.create()
-    later = [parser.parse_override(word) for word in typed]
-    return [word for word in preset if not _undoing(parser.parse_override(word), later)]
+    given = [(word, parser.parse_override(word)) for word in preset]
+    after = [(word, parser.parse_override(word)) for word in later]
+    # ~key=value asks what the value is.
+    undoing = [one for _, one in after if not one.is_delete() or one.value() is None]
+    left = [(word, one) for word, one in given if not _is_undone(one, undoing)]
+    gone = _keys(one for _, one in given) - _keys(one for _, one in left)
+    return [
+        *(word for word, _ in left),
+        *(
+            word
+            for word, one in after
+            if not (one in undoing and takes_off(one, gone))
+            or takes_off(one, _keys(one for _, one in left))
+        ),
+    ]
+
+
+def _keys(overrides: Iterable[Override]) -> set[str]:
+    return {key for one in overrides if not one.is_delete() for key in keys_of(one)}
+
+
+def takes_off(override: Override, given: Iterable[str]) -> bool:
+    """Whether ``override`` takes away a key, and no option of a group, with some of ``given``."""
+    key = override.key_or_group
+    is_value = override.is_delete() and not os.path.isdir(CONF / key)
+    return is_value and any(is_within(one, keys_of(override)) for one in given)
 
 
 def is_undone(word: str, later: Iterable[str]) -> bool:
     """Whether words ``later`` leave nothing of ``word``."""
     parser = OverridesParser.create()
-    return bool(_undoing(parser.parse_override(word), map(parser.parse_override, later)))
+    return _is_undone(parser.parse_override(word), [*map(parser.parse_override, later)])
 
 
-def keys_taken(preset: Iterable[str], typed: Iterable[str]) -> set[str]:
-    """Return the keys of values that words ``typed`` take away and words ``preset`` give.
-
-    A job may have nothing there once the preset's word is left out.
-    """
-    parser = OverridesParser.create()
-    given = [parser.parse_override(word) for word in preset]
-    taken = [one for word in typed if (one := parser.parse_override(word)).is_delete()]
-    return {
-        one.key_or_group
-        for one in taken
-        if not os.path.isdir(CONF / one.key_or_group)
-        and any(one in _undoing(word, taken) for word in given if not word.is_delete())
-    }
-
-
-def _undoing(override: Override, later: Iterable[Override]) -> list[Override]:
-    """Return those of ``later`` that together leave nothing of ``override``; none where they leave
-    some."""
-    keys, found = keys_of(override), []
+def _is_undone(override: Override, later: Sequence[Override]) -> bool:
+    keys = keys_of(override)
     for one in later:
-        left = [key for key in keys if not undoes(one, key)]
-        if len(left) < len(keys):
-            found.append(one)
-        keys = left
-    return [] if keys else found
+        keys = [key for key in keys if not undoes(one, key)]
+    return not keys

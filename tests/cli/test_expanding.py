@@ -117,6 +117,12 @@ OPEN = {
     **{"{opt}": "data.augment_options", "{par}": "method.parallel_options"},
     "{arg}": "model.arguments",
 }
+#: of protocol=default
+PROTOCOLS = {
+    "optimizer.lr": [2e-3, 5e-3, 1e-2],
+    "method.scale": [0.5, 1.0],
+    "method.dropout": [0.0, 0.1],
+}
 RATES, RANKS = {"optimizer.lr": [1e-3, 5e-3]}, {"method.rank": [2, 4]}
 
 
@@ -132,7 +138,7 @@ RATES, RANKS = {"optimizer.lr": [1e-3, 5e-3]}, {"method.rank": [2, 4]}
         (["~protocol.grid.method.rank"], RATES),
         (["~protocol.grid.method"], RATES),
         (["~protocol.grid.lr"], RANKS),
-        (["~protocol.grid", "protocol.grid.method.rank=[3]"], {"method.rank": [3]}),
+        (["~protocol.grid", "protocol.grid.method.rank=[3]"], PROTOCOLS | {"method.rank": [3]}),
         (["protocol.grid.optimizer=null"], RANKS),
     ],
 )
@@ -157,33 +163,83 @@ def test_what_a_presets_sweep_alone_adds_may_be_taken_away(root: Path) -> None:
     assert "method.rank" not in job.config.protocol.grid
 
 
+RANKS_1_2 = {"method.rank": "1,2"}
+LINEAR = [{"method": "linear"}]
+
+
 @pytest.mark.parametrize(
-    ("params", "typed", "jobs"),
+    ("params", "beside", "typed", "jobs"),
     [
-        ({"method.rank": "1,2"}, ["method=linear"], ["method=linear"]),
-        ({"method.rank": "1,2"}, ["method=lora"], ["~method.rank method=lora"]),
+        (RANKS_1_2, [], ["~method.rank", "method=linear"], ["method=linear"]),
+        (RANKS_1_2, [], ["~method.rank"], [""]),
+        (RANKS_1_2, [], ["~method.rank", "method.rank=3"], ["method.rank=3"]),
+        (RANKS_1_2, [], ["method=lora,linear", "~method.rank"], ["method=lora", "method=linear"]),
+        (RANKS_1_2, LINEAR, ["~method.rank"], ["", "method=linear"]),
         (
-            {"method.rank": "1,2"},
-            ["method=linear,lora"],
-            ["method=linear", "~method.rank method=lora"],
-        ),
-        (
-            {"method": "lora,linear", "method.rank": 3},
+            RANKS_1_2,
+            [{"method": "linear", "~method.rank": None}],
             [],
-            ["method=lora ~method.rank", "method=linear"],
+            ["method.rank=1", "method.rank=2", "method=linear"],
         ),
-        ({"method.rank": "1,2"}, ["method.rank=3"], ["~method.rank method.rank=3"]),
+        ({"method": "lora_qkv", "method.rank": 3}, [], ["~method.rank"], ["method=lora_qkv"]),
+        (
+            {"dataset.shots": "2,4", "seed": 0},
+            LINEAR,
+            ["~dataset.shots", "~seed"],
+            ["", "method=linear"],
+        ),
+        ({"data.augment_options.number": 1}, [], ["~data.augment_options"], [""]),
+        ({"train.epochs": 3}, [{"train.epochs": 4}], ["~train.epochs"], ["", "train.epochs=4"]),
     ],
 )
-def test_a_preset_key_that_some_methods_lack_is_taken_off(
-    root: Path, params: dict[str, Any], typed: list[str], jobs: list[str]
+def test_what_a_preset_gives_is_taken_off(
+    root: Path,
+    params: dict[str, Any],
+    beside: list[dict[str, Any]],
+    typed: list[str],
+    jobs: list[str],
 ) -> None:
     with master(root / "conf") as (config, loader):
         config.hydra.sweeper.params = params
-        config.hydra.overrides.task = ["~method.rank", *typed]
-        found = compositions(config, loader, expand(config, loader))
-    assert [" ".join(one.job.overrides) for one in found] == jobs
-    assert [one.reason for one in found] == [None] * len(jobs)
+        config.hydra.sweeper.beside = beside
+        config.hydra.overrides.task = typed
+        found = expand(config, loader)
+        assert [" ".join(words) for words in found] == jobs
+        assert [one.reason for one in compositions(config, loader, found)] == [None] * len(jobs)
+
+
+def test_a_value_that_is_asked_for_is_that_of_a_preset(root: Path) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = {"method.rank": "1,2"}
+        config.hydra.overrides.task = ["~method.rank=2"]
+        one, other = compositions(config, loader, expand(config, loader))
+    assert one.reason is not None
+    assert "The value of 'method.rank' is 1 and not 2" in one.reason
+    assert other.reason is None
+
+
+def test_a_key_that_a_method_lacks_and_a_preset_gives_is_said_to_be_the_presets(root: Path) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = {"method.rank": 2}
+        config.hydra.overrides.task = ["method=linear"]
+        (one,) = compositions(config, loader, expand(config, loader))
+    assert one.reason is not None
+    assert one.reason.startswith("unknown key 'method.rank': it is of method=adapter,")
+    assert one.reason.endswith(" The preset's sweep gives it: add '~method.rank' to take it off.")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("optimizer.lr=0,001", r"two values: type a decimal number with a point, as 0\.001\."),
+        ("sweep.retry=failed,all", r"several values where one is needed: give one of them\."),
+        ("launcher.cpu_slots=1,2", r"several values where one is needed: give one of them\."),
+        ("launcher.gpus=0,1", r"where one list is needed: type 'launcher\.gpus=\[0,1\]'\."),
+    ],
+)
+def test_values_that_are_none_of_jobs_are_refused(root: Path, word: str, said: str) -> None:
+    with master(root / "conf", word) as (config, loader), pytest.raises(UserError, match=said):
+        expand(config, loader)
 
 
 def test_a_key_that_no_preset_gives_is_missed(root: Path) -> None:

@@ -61,3 +61,18 @@ def test_a_preset_of_ones_own_is_a_sweep_too(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli(f"--config-dir={tmp_path}/own", "+experiment=twice", "sweep.dry_run=true")
     assert code == 0
     assert "2 jobs" in out
+
+
+def test_a_preset_that_says_no_mode_is_one_run_without_m(cli: Cli, tmp_path: Path) -> None:
+    group = tmp_path / "own" / "experiment"
+    group.mkdir(parents=True)
+    (group / "twice.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {params: {seed: '0,1'}}}\n"
+    )
+    words = (f"--config-dir={tmp_path}/own", "+experiment=twice", "sweep.dry_run=true")
+    code, out, err = cli(*words)
+    assert (code, err) == (0, "note: the preset has a sweep, and this is one run: add -m for it.\n")
+    assert "1 job" in out
+    code, out, err = cli("-m", *words)
+    assert (code, err) == (0, "")
+    assert "2 jobs" in out

@@ -99,7 +99,9 @@ def test_what_a_preset_or_a_sweep_has_of_it_is_fine(
         "hydra: {sweeper: {params: {seed: '0,1'}}, sweep: {dir: x}}\n"
     )
     code, out, err = cli(f"--config-dir={tmp_path}", *words, "method=linear", "sweep.dry_run=true")
-    assert (code, err) == (0, "")
+    is_single = words == ["+experiment=own"]
+    assert code == 0
+    assert err == "note: the preset has a sweep, and this is one run: add -m for it.\n" * is_single
     assert out
 
 
