@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, combinations_with_replacement, pairwise
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._captions import drawable
 from hydra_peft.figures._ensembles import (
     MEAN,
     METHODS,
@@ -25,6 +24,8 @@ from hydra_peft.figures._ensembles import (
     memberships,
     pair_lines,
 )
+from hydra_peft.figures._matrix import draw_matrix, numbered_names, row_heights
+from hydra_peft.figures._predictions import of_table, predictions_by_task, with_predictions
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -34,21 +35,17 @@ from hydra_peft.figures._sheets import (
     left_out,
     of_one_scale,
 )
-from hydra_peft.figures._style import GREY, HEAT, PAGE, SMALL, in_lines, picture
+from hydra_peft.figures._style import GREY, PAGE, in_lines, picture
 from hydra_peft.plain_text import in_a_row
-from hydra_peft.runs.kept_predictions import has_classes, is_classification, why_none
-from hydra_peft.runs.selection import NAMES, select
-from hydra_peft.tables.grouping import run_label
 from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
     from hydra_peft.runs.collection import Collection
-    from hydra_peft.runs.predictions import ClassPredictions
-    from hydra_peft.runs.record import Record
 
 #: what is said of the seeds of pairs of two methods, by what they are
 _SEEDS_OF_TWO = {
@@ -57,10 +54,6 @@ _SEEDS_OF_TWO = {
     "different same": "Pairs of methods are of different seeds, some of the same where no others "
     "are there.",
 }
-#: methods whose cells have room for a number
-_NUMBERED = 12
-#: inches of the names beside the matrix, and of a line of them
-_BESIDE, _LINE = 1.9, 1.25 * SMALL / 72
 #: inches of the matrix without names and numbers beside it
 _WIDE = 2.2
 
@@ -98,15 +91,15 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     if not 2 <= settings.members <= 9:
         raise UserError(f"members={settings.members}: an ensemble has 2 to 9 members.")
-    kept, others = _with_predictions(collection, settings)
+    kept, others = with_predictions(collection, settings)
     sheet = of_one_scale(choose(kept, settings))
-    without = _of_table(others, sheet)
+    without = of_table(others, sheet)
     sheet = complete_part(sheet, asked=bool(settings.tasks))
     methods = [sheet.label(row) for row in sheet.table.rows]
     groups, untold = memberships(methods, settings.members)
     pairs: dict[tuple[str, str], dict[str, Values]] = {}
     gains: dict[tuple[str, ...], dict[str, Values]] = {}
-    for task, runs in _on_all_tasks({task: _read(sheet, task) for task in sheet.table.tasks}):
+    for task, runs in predictions_by_task(sheet):
         sign = sheet.table.measures[task].sign
         for pair in combinations_with_replacement(methods, 2):
             pairs.setdefault(pair, {})[task] = compare(runs, pair)
@@ -132,116 +125,6 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     caption = f"{sheet.caption(drawn)} {_caption(sheet, table, ensembles, without, untold)}"
     tables = {"": table, "ensembles": ensembles}
     return FigureData(tables, caption, (*_notes(table), *sheet.notes), facts, sheet.marks)
-
-
-#: a record, and what it is called in a sentence
-_Named = tuple["Record", str]
-
-
-def _of_table(without: Mapping[str, Sequence[_Named]], sheet: Sheet) -> dict[str, list[str]]:
-    """Return the names of what is left out of the runs of the table of ``sheet``, by reason."""
-    table = sheet.table
-    return {
-        reason: [
-            name
-            for record, name in runs
-            if (record.benchmark, record.protocol) == (table.benchmark, table.protocol)
-        ]
-        for reason, runs in without.items()
-    }
-
-
-def _with_predictions(
-    collection: Collection, settings: Settings
-) -> tuple[Collection, dict[str, list[_Named]]]:
-    """Return the runs that kept which class they took each example for; the others by reason.
-
-    Raises:
-        UserError: no run has.
-    """
-    from hydra_peft.runs.predictions import read_class_predictions
-
-    wanted = {key: getattr(settings, key) for key in NAMES}
-    chosen = select(dataclasses.replace(collection, others=[]), wanted)
-    kept, without = [], dict[str, list[_Named]]()
-    for run in chosen.completed:
-        record = run.record
-        if has_classes(run.folder, record):
-            try:
-                read_class_predictions(run.folder)
-            except UserError as error:
-                reason = str(error).replace(f"{run.folder}/", "").rstrip(".")
-            else:
-                kept.append(run)
-                continue
-        else:
-            reason = _why_none(record)
-        said = drawable(record)
-        label = run_label(said, collection.defaults)
-        name = f"{label} on {said.task} seed {said.seed}"
-        without.setdefault(reason, []).append((record, name))
-    if not kept and chosen.completed:
-        names = {reason: [name for _, name in runs] for reason, runs in without.items()}
-        listed = " ".join(left_out(names))
-        if not any(is_classification(run.record) for run in chosen.completed):
-            raise UserError(f"none of these runs has classes that could agree: {listed}")
-        raise UserError(
-            f"none of these runs kept its predictions: {listed} Do them again with "
-            "save.predictions=true sweep.on_existing=rerun."
-        )
-    return dataclasses.replace(chosen, completed=kept), without
-
-
-def _why_none(record: Record) -> str:
-    """Return why a run did not keep which class it took each example for."""
-    if not is_classification(record):
-        return "it is no classification"
-    return why_none(record, record.split) or "it has no predictions.safetensors"
-
-
-def _read(sheet: Sheet, task: str) -> dict[str, dict[int, ClassPredictions]]:
-    """Return the predictions of ``task`` by method and seed.
-
-    Raises:
-        UserError: two runs were scored on different examples.
-    """
-    import torch
-
-    from hydra_peft.runs.predictions import read_class_predictions
-    from hydra_peft.runs.rebuild import split_hash
-
-    found: dict[str, dict[int, ClassPredictions]] = {}
-    first: ClassPredictions | None = None
-    for row in sheet.table.rows:
-        for record in row.records:
-            if record.task != task:
-                continue
-            run = read_class_predictions(sheet.folders[id(record)])
-            first = first or run
-            hashes = [split_hash(each.record.data, each.split) for each in (first, run)]
-            if hashes[0] != hashes[1] or not torch.equal(first.targets, run.targets):
-                raise UserError(
-                    f"{first.folder} and {run.folder} were scored on different examples of {task}: "
-                    "give methods= or tasks= that leave one of them out."
-                )
-            found.setdefault(sheet.label(row), {})[record.seed] = run
-    return found
-
-
-def _on_all_tasks(
-    found: Mapping[str, Mapping[str, Mapping[int, ClassPredictions]]],
-) -> Iterator[tuple[str, dict[str, dict[int, ClassPredictions]]]]:
-    """Yield the predictions of each task by method and seed, of seeds that a method has on all
-    tasks: a mean over tasks is of the same pairs of seeds on each."""
-    methods = dict.fromkeys(method for runs in found.values() for method in runs)
-    seeds = {
-        m: set.intersection(*(set(runs.get(m, ())) for runs in found.values())) for m in methods
-    }
-    for task, runs in found.items():
-        yield (
-            task,
-            {m: {s: run for s, run in own.items() if s in seeds[m]} for m, own in runs.items()},
-        )
 
 
 def _overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -332,17 +215,11 @@ def _caption(
 def plot(data: FigureData) -> Picture:
     """Draw the matrix of pairs beside the gains of ensembles."""
     facts = data.facts or {}
-    numbered = [f"{at}: {name}" for at, name in enumerate(facts["methods"], 1)]
-    names = [in_lines(name, _BESIDE, SMALL) for name in numbered]
-    heights = [max(0.25, (1 + name.count("\n")) * _LINE + 0.05) for name in names]
-    rows = max(sum(heights), 1.2)
+    names = numbered_names(facts["methods"])
+    rows = max(sum(row_heights(names)), 1.2)
     made = picture(PAGE, rows + 1.4 + 0.2 * bool(data.warnings))
     matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
-    ends = [0.0, *accumulate(heights)]
-    image = _matrix(matrix, _overall(data.table), facts["methods"], ends)
-    matrix.set_yticks(_middles(ends), names, fontsize=SMALL)
-    # Upright names would take more than the matrix.
-    matrix.set_xticks(range(len(names)), map(str, range(1, 1 + len(names))), fontsize=SMALL)
+    image = draw_matrix(matrix, _cells(_overall(data.table), facts["methods"]), names)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
     below = f"below{', diagonal' * _has_seeds(data.table)}"
     bar.set_label(in_lines(f"{below}: same class; above: shared mistakes (%)", _WIDE))
@@ -354,42 +231,17 @@ def plot(data: FigureData) -> Picture:
     return made
 
 
-def _middles(ends: Sequence[float]) -> list[float]:
-    return [(low + high) / 2 for low, high in pairwise(ends)]
-
-
-def _matrix(axes: Axes, table: pd.DataFrame, methods: Sequence[str], ends: Sequence[float]) -> Any:
-    """Draw agreement below and on the diagonal, shared mistakes above it.
-
-    ``ends`` are those of the rows: a name of many lines makes its own row high, no other.
-    """
+def _cells(table: pd.DataFrame, methods: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Return agreement below and on the diagonal, shared mistakes above it."""
     import numpy as np
 
-    count = len(methods)
-    cells = np.full((count, count), np.nan)
+    cells = np.full((len(methods), len(methods)), np.nan)
     for _, line in table.iterrows():
         first, second = methods.index(line["method"]), methods.index(line["other"])
         cells[second, first] = line["agreement"]
         if first != second:
             cells[first, second] = line["shared_mistakes"]
-    columns = np.arange(count + 1) - 0.5
-    image = axes.pcolormesh(columns, ends, cells, cmap=HEAT, vmin=0, vmax=100, rasterized=True)
-    axes.invert_yaxis()
-    if count <= _NUMBERED:
-        middles = _middles(ends)
-        for row, column in np.argwhere(~np.isnan(cells)).tolist():
-            value = cells[row, column]
-            axes.text(
-                column,
-                middles[row],
-                f"{value:.0f}",
-                ha="center",
-                va="center",
-                color="white" if value < 45 else "black",
-                fontsize=SMALL,
-                fontweight="bold" if row == column else "normal",
-            )
-    return image
+    return cells
 
 
 def _strips(axes: Axes, table: pd.DataFrame) -> None:

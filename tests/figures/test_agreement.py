@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
-from hydra_peft.figures import agreement, find_figure, save
+from hydra_peft.figures import _predictions, find_figure, save
 from hydra_peft.figures._ensembles import memberships
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
@@ -204,8 +204,8 @@ def test_classifications_are_told_by_their_metric(
     data = FIGURE.data(collect(tmp_path), FIGURE.settings())
     assert data.table["agreement"].tolist() == [75.0]
     assert "Left out" not in data.caption
-    monkeypatch.setattr(agreement, "has_classes", lambda *_: False)
-    monkeypatch.setattr(agreement, "is_classification", lambda _: False)
+    monkeypatch.setattr(_predictions, "has_classes", lambda *_: False)
+    monkeypatch.setattr(_predictions, "is_classification", lambda _: False)
     with pytest.raises(UserError, match=r"none of these runs has classes .*lora r=4 on a seed 0, "):
         lines(collect(tmp_path))
 
@@ -214,7 +214,7 @@ def test_what_is_left_out_is_of_the_table_that_is_drawn() -> None:
     here, there = record(), dataclasses.replace(record(), benchmark="other")
     sheet: Any = SimpleNamespace(table=here)
     named = {"removed": [(here, "lora on a seed 0"), (there, "lora on b seed 0")]}
-    assert agreement._of_table(named, sheet) == {"removed": ["lora on a seed 0"]}
+    assert _predictions.of_table(named, sheet) == {"removed": ["lora on a seed 0"]}
 
 
 def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:
