@@ -12,20 +12,24 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-#: rows whose cells have room for a number
-NUMBERED = 12
-#: inches of the names beside the matrix, of a line of them, and of a row at least
-_BESIDE, _LINE, _ROW = 1.9, 1.25 * SMALL / 72, 0.25
+#: rows that leave room for two digits in a cell where something stands beside the matrix; and where
+#: it has the width of a page
+BESIDE, NUMBERED = 20, 40
+#: inches of the names beside the matrix, of a line of them, and of a row at least: of few, of many
+_NAMES, _LINE, _ROW, _LOW_ROW = 1.9, 1.25 * SMALL / 72, 0.25, 0.17
+#: widths of a digit, and of a bold one, in type of size 1
+_DIGIT, _BOLD_DIGIT = 0.64, 0.7
 
 
 def numbered_names(names: Sequence[str]) -> list[str]:
     """Return ``names`` with their numbers, which stand below the columns, in lines."""
-    return [in_lines(f"{at}: {name}", _BESIDE, SMALL) for at, name in enumerate(names, 1)]
+    return [in_lines(f"{at}: {name}", _NAMES, SMALL) for at, name in enumerate(names, 1)]
 
 
 def row_heights(names: Sequence[str]) -> list[float]:
     """Return the inches of each row: a name of many lines makes its own row high, no other."""
-    return [max(_ROW, (1 + name.count("\n")) * _LINE + 0.05) for name in names]
+    least = _ROW if len(names) <= BESIDE else _LOW_ROW
+    return [max(least, (1 + name.count("\n")) * _LINE + 0.05) for name in names]
 
 
 def draw_matrix(axes: Axes, cells: np.ndarray[Any, Any], names: Sequence[str]) -> Any:
@@ -44,25 +48,37 @@ def draw_matrix(axes: Axes, cells: np.ndarray[Any, Any], names: Sequence[str]) -
     axes.invert_yaxis()
     middles = [(low + high) / 2 for low, high in pairwise(ends)]
     axes.set_yticks(middles, names, fontsize=SMALL)
-    # Upright names would take more than the matrix.
-    axes.set_xticks(range(count), map(str, range(1, 1 + count)), fontsize=SMALL)
-    if count <= NUMBERED:
-        _write_numbers(axes, cells, middles)
+    # Upright names would take more than the matrix; of more numbers than have room, some are there.
+    shown = range(0, count, -(-count // NUMBERED))
+    axes.set_xticks(shown, [str(1 + at) for at in shown], fontsize=SMALL)
     return image
 
 
-def _write_numbers(axes: Axes, cells: np.ndarray[Any, Any], middles: Sequence[float]) -> None:
+def write_numbers(axes: Axes, cells: np.ndarray[Any, Any]) -> None:
+    """Write the numbers of ``cells`` into the matrix, small enough for them; none where there are
+    more than :data:`NUMBERED` rows. What else is in the picture must be there."""
     import numpy as np
 
+    count = len(cells)
+    if count > NUMBERED:
+        return
+    made = axes.get_figure(root=True)
+    assert made is not None
+    made.draw_without_rendering()  # how wide a cell is depends on what is beside it
+    width = 72 * axes.get_window_extent().width / made.dpi / count
+    middles = axes.get_yticks()
+    for label in axes.get_xticklabels():
+        label.set_fontsize(min(SMALL, width / (2 * _DIGIT)))
     for row, column in np.argwhere(~np.isnan(cells)).tolist():
-        value = cells[row, column]
+        value, bold = cells[row, column], row == column
+        text = f"{value:.0f}"
         axes.text(
             column,
             middles[row],
-            f"{value:.0f}",
+            text,
             ha="center",
             va="center",
             color="white" if value < 45 else "black",
-            fontsize=SMALL,
-            fontweight="bold" if row == column else "normal",
+            fontsize=min(SMALL, width / (len(text) * (_BOLD_DIGIT if bold else _DIGIT))),
+            fontweight="bold" if bold else "normal",
         )

@@ -24,7 +24,14 @@ from hydra_peft.figures._ensembles import (
     memberships,
     pair_lines,
 )
-from hydra_peft.figures._matrix import draw_matrix, numbered_names, row_heights
+from hydra_peft.figures._matrix import (
+    BESIDE,
+    NUMBERED,
+    draw_matrix,
+    numbered_names,
+    row_heights,
+    write_numbers,
+)
 from hydra_peft.figures._predictions import of_table, predictions_by_task, with_predictions
 from hydra_peft.figures._sheets import (
     OPTIONS,
@@ -56,6 +63,8 @@ _SEEDS_OF_TWO = {
 }
 #: inches of the matrix without names and numbers beside it
 _WIDE = 2.2
+#: inches of the gains below it
+_STRIPS = 1.8
 
 
 @dataclass(frozen=True)
@@ -189,17 +198,19 @@ def _caption(
     diagonal = _has_seeds(table)
     lows = pd.concat([table["agreement_low"], table["shared_mistakes_low"], ensembles["gain_low"]])
     parts = [
-        "Left: percent of examples to which two runs give the same class (below"
+        "Matrix: percent of examples to which two runs give the same class (below"
         f"{' and on the diagonal' * diagonal}), and percent that both get wrong of those that "
         f"either gets wrong (above){'; on the diagonal two seeds of one method' * diagonal}.",
         _SEEDS_OF_TWO.get(kinds, ""),
-        "Right: ensembles by the mean of all classes' probabilities, against their best member as "
+        "Gains: ensembles by the mean of all classes' probabilities, against their best member as "
         f"chosen by the same {sheet.scores}; bars: means.",
         f"Means over {tasks} tasks, of seeds that a row has on all of them." if tasks > 1 else "",
         "Spreads in the tables: least to greatest over choices of seeds, which share runs."
         if lows.notna().any()
         else "",
     ]
+    if len(sheet.table.rows) > NUMBERED:
+        parts.append(f"Cells of more than {NUMBERED} rows have no numbers: the CSV has them.")
     if untold:
         sizes = ", ".join(map(str, untold))
         parts.append(
@@ -213,21 +224,27 @@ def _caption(
 
 
 def plot(data: FigureData) -> Picture:
-    """Draw the matrix of pairs beside the gains of ensembles."""
+    """Draw the matrix of pairs beside the gains of ensembles, above them where it is wide."""
     facts = data.facts or {}
     names = numbered_names(facts["methods"])
-    rows = max(sum(row_heights(names)), 1.2)
-    made = picture(PAGE, rows + 1.4 + 0.2 * bool(data.warnings))
-    matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
-    image = draw_matrix(matrix, _cells(_overall(data.table), facts["methods"]), names)
+    rows, beside = max(sum(row_heights(names)), 1.2), len(names) <= BESIDE
+    made = picture(PAGE, rows + (1.4 if beside else 2.2 + _STRIPS) + 0.2 * bool(data.warnings))
+    if beside:
+        matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
+    else:
+        matrix, gains = made.subplots(2, 1, height_ratios=[rows, _STRIPS])
+    cells = _cells(_overall(data.table), facts["methods"])
+    image = draw_matrix(matrix, cells, names)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
     below = f"below{', diagonal' * _has_seeds(data.table)}"
-    bar.set_label(in_lines(f"{below}: same class; above: shared mistakes (%)", _WIDE))
+    said = f"{below}: same class; above: shared mistakes (%)"
+    bar.set_label(in_lines(said, _WIDE if beside else 2 * _WIDE))
     _strips(gains, _overall(data.tables["ensembles"]))
     said = f"gain in {facts['score']} over best member ({facts['unit']})"
-    gains.set_ylabel(in_lines(said, rows + 0.3))
+    gains.set_ylabel(in_lines(said, rows + 0.3 if beside else _STRIPS))
     if data.warnings:
         made.suptitle(" · ".join(data.warnings), weight="bold")
+    write_numbers(matrix, cells)
     return made
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from fabricated_runs import record
@@ -20,7 +22,9 @@ from hydra_peft.config.check import check_config
 from hydra_peft.config.identity import config_id, science
 from hydra_peft.errors import UserError
 from hydra_peft.figures import _predictions, find_figure, save
+from hydra_peft.figures._base import FigureData
 from hydra_peft.figures._ensembles import memberships
+from hydra_peft.figures._matrix import BESIDE, NUMBERED
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
 from hydra_peft.runs.record import write_record
@@ -304,6 +308,52 @@ def test_a_long_name_makes_its_own_row_high(run: Run, tmp_path: Path) -> None:
     assert third - second > 2 * (second - first)
 
 
+def of_methods(data: FigureData, names: list[str]) -> FigureData:
+    """Return ``data`` with pairs of ``names`` in the place of its own."""
+    few = {"task": "a", "seeds": "same", "pairs": 1, "agreement": 100.0, "shared_mistakes": 44.4}
+    pairs = combinations_with_replacement(names, 2)
+    table = pd.DataFrame([{"method": one, "other": other, **few} for one, other in pairs])
+    table.loc[table["method"] == names[0], "agreement"] = 88.8
+    facts = {**data.facts, "methods": names}
+    return dataclasses.replace(data, tables={**data.tables, "": table}, facts=facts)
+
+
+@pytest.mark.parametrize("count", [12, BESIDE, "conf"])
+def test_numbers_of_many_methods_fit_into_their_cells(
+    run: Run, root: Path, tmp_path: Path, count: int | str
+) -> None:
+    methods = sorted(file.stem for file in (root / "conf/method").glob("*.yaml"))
+    assert BESIDE < len(methods) <= NUMBERED
+    sweep(run, tmp_path)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    made = FIGURE.draw(of_methods(data, methods[: None if count == "conf" else int(count)]))
+    made.canvas.draw()
+    matrix, gains = made.axes[:2]
+    names = matrix.get_yticklabels()
+    assert len(matrix.texts) == len(names) ** 2
+    assert {text.get_text() for text in matrix.texts} == {"44", "89", "100"}
+    cell = matrix.get_window_extent().width / len(names)
+    for text in matrix.texts:
+        assert text.get_window_extent().width <= 1.05 * cell
+        assert text.get_fontsize() >= (4.5 if text.get_text() == "100" else 6.5)
+    boxes = [label.get_window_extent() for label in (*names, *matrix.get_xticklabels())]
+    boxes += [gains.get_tightbbox()]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_where_cells_have_no_room_for_numbers_the_caption_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(run, tmp_path)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert "no numbers" not in data.caption
+    made = FIGURE.draw(of_methods(data, [f"m{n}" for n in range(NUMBERED + 1)]))
+    assert not made.axes[0].texts
+    monkeypatch.setattr("hydra_peft.figures.agreement.NUMBERED", 1)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert "Cells of more than 1 rows have no numbers: the CSV has them." in data.caption
+
+
 @pytest.mark.parametrize(
     ("seeds", "said"),
     [
@@ -331,7 +381,7 @@ def test_a_caption_names_the_seeds_that_a_row_has_on_all_tasks(run: Run, tmp_pat
     run(tmp_path, "lora", 7, SAID["lora"][0])
     data = FIGURE.data(collect(tmp_path), FIGURE.settings())
     assert set(data.table["task"]) == {"a", "b", "mean over tasks"}
-    assert "; seeds 0, 1. Left: " in data.caption
+    assert "; seeds 0, 1. Matrix: " in data.caption
 
 
 def test_one_seed_has_no_diagonal_and_no_spread(run: Run, tmp_path: Path) -> None:
