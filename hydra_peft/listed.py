@@ -9,6 +9,8 @@ from hydra_peft.plain_text import quoted
 
 #: words that brackets keep together at most: a text of any length takes no time
 _LONGEST = 200
+#: quotation marks that a name may have around it: those of messages, and what people type beside
+_QUOTES = ("'", '"')
 
 
 def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
@@ -45,11 +47,13 @@ def as_known(text: str, known: Iterable[str]) -> str:
 def _by_words(known: Iterable[str]) -> dict[tuple[str, ...], str]:
     """Return ``known`` by the words of each name, also in quotation marks."""
     names = list(known)
-    return {_words(f"'{name}'"): name for name in names} | {_words(name): name for name in names}
+    # A name as it is goes before another one in quotation marks.
+    return {_words(mark + name + mark): name for mark in (*_QUOTES, "") for name in names}
 
 
 def _unquoted(text: str) -> str:
-    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == "'" else text
+    inside = len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES
+    return text[1:-1].strip() if inside else text
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -80,8 +84,8 @@ def _together(words: Sequence[str], at: int) -> int:
     """Return how many of ``words`` from ``at`` on close the quotation marks or the brackets of the
     first; 1 if none do."""
     found = list(enumerate(words[at : at + _LONGEST], 1))
-    if words[at].startswith("'"):
-        closing = (n for n, word in found if word.endswith("'") and (n > 1 or len(word) > 1))
+    if mark := next((mark for mark in _QUOTES if words[at].startswith(mark)), ""):
+        closing = (n for n, word in found if word.endswith(mark) and (n > 1 or len(word) > 1))
         if end := next(closing, 0):
             return end
     deep = 0

@@ -19,8 +19,9 @@ def test_a_name_that_is_missing(text: str) -> None:
 
 
 def test_a_name_that_is_there_twice() -> None:
-    with pytest.raises(UserError, match="methods names 'lora' twice: leave one of them out"):
-        listed("methods", "lora,hydra, lora")
+    for typed in ("lora,hydra, lora", "lora,\"lora\",'lora'"):
+        with pytest.raises(UserError, match="methods names 'lora' twice: leave one of them out"):
+            listed("methods", typed)
 
 
 TUNED = "hydra, 3 sizes (tuned, method.rank=[1,2,8], method.scale=null)"
@@ -49,6 +50,10 @@ def test_known_names_with_commas_are_found_whole(names: list[str], comma: str) -
         (f"'{TUNED}','lora r=4'", [TUNED, "lora r=4"]),
         (f"'{TUNED.replace(', ', ',')}', linear", [TUNED, "linear"]),
         ("'lora r=4, other','hydra'", ["lora r=4, other", "hydra"]),
+        (f'"{TUNED}","lora r=4"', [TUNED, "lora r=4"]),
+        ('"lora r=4, other",\'hydra\', "lora r=9"', ["lora r=4, other", "hydra", "lora r=9"]),
+        ('"it\'s, here",hydra', ["it's, here", "hydra"]),
+        ('6",hydra', ['6"', "hydra"]),
         ("it's,hydra", ["it's", "hydra"]),
         ("',hydra", ["'", "hydra"]),
     ],
@@ -60,6 +65,9 @@ def test_names_may_have_the_quotation_marks_of_a_message(typed: str, names: list
 def test_a_name_in_quotation_marks_is_that_of_a_known_one() -> None:
     assert as_known(f"'{TUNED}'", KNOWN) == TUNED
     assert as_known("'other'", KNOWN) == "other"
+    assert as_known(f'"{TUNED}"', KNOWN) == TUNED
+    assert as_known('"other"', KNOWN) == "other"
+    assert as_known('"a"', ('"a"', "a")) == '"a"'
 
 
 def test_as_many_known_names_as_can_be() -> None:
