@@ -2,17 +2,19 @@
 
 A colour is a family of methods, a marker tells its members apart; so does a dash, where lines have
 no markers. Rows of one method in several settings keep its colour and marker: their markers are
-filled in part, or edged in black, and their dashes go on.
+filled in part, or edged in black, and their dashes go on. Further ones take markers that no method
+of this colour has.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from hydra_peft.figures._style import GREY
+from hydra_peft.plain_text import counted
 
 #: Okabe and Ito's colours (jfly.uni-koeln.de/color) without yellow, which white paper swallows.
 #: With Machado, Oliveira and Fernandes' simulation of complete colour blindness (2009) any two
@@ -52,6 +54,8 @@ _TAKEN = {(at, marker) for at, marker, _ in _KNOWN.values()}
 _FREE = [pair for pair in product(range(len(COLOURS)), MARKERS) if pair not in _TAKEN]
 #: how much of a marker is filled; one that is hollow is the paper's
 _FILLS = ("full", "left", "bottom", "right", "top")
+#: rows that fills and edges tell apart
+_VARIANTS = 2 * len(_FILLS)
 
 
 def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
@@ -63,10 +67,44 @@ def looks(methods: Sequence[str]) -> list[dict[str, Any]]:
     known = {method: _KNOWN[method] for method in methods if method in _KNOWN}
     for method in sorted(set(methods) - set(known)):
         known[method] = _other(method, list(known.values()))
-    return [
-        _variant(*known[method], list(methods[:at]).count(method))
-        for at, method in enumerate(methods)
+    markers = _markers(methods, known)
+    found, seen = [], dict.fromkeys(known, 0)
+    for method in methods:
+        number, (colour, _, dash) = seen[method], known[method]
+        own = markers[method]
+        found.append(_variant(colour, own[number // _VARIANTS % len(own)], dash, number))
+        seen[method] += 1
+    return found
+
+
+def of_one_look(looks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence on how many of the ``looks`` have the mark of another; none where each has
+    its own."""
+    seen = [
+        repr([look[k] for k in ("color", "marker", "fillstyle", "markeredgecolor")])
+        for look in looks
     ]
+    repeated = len(seen) - len(set(seen))
+    if not repeated:
+        return []
+    rows = counted(repeated, "row has the mark of another", "rows have the mark of another")
+    return [f"There are more rows of one method than marks: {rows}."]
+
+
+def _markers(
+    methods: Sequence[str], known: Mapping[str, tuple[int, str, int]]
+) -> dict[str, list[str]]:
+    """Return the markers of each method's rows: its own, and where there are more rows than that
+    can be drawn for, others that no method of its colour has."""
+    taken = _TAKEN | {(colour, marker) for colour, marker, _ in known.values()}
+    found = {}
+    for method in sorted(known):
+        colour, marker, _ = known[method]
+        more = (methods.count(method) - 1) // _VARIANTS
+        free = [other for other in MARKERS if (colour, other) not in taken][:more]
+        taken |= {(colour, other) for other in free}
+        found[method] = [marker, *free]
+    return found
 
 
 def _other(method: str, taken: Sequence[tuple[int, str, int]]) -> tuple[int, str, int]:

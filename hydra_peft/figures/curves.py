@@ -12,6 +12,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._epochs import Places, inches_for, places
+from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, spread_in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
 from hydra_peft.plain_text import counted
@@ -184,6 +185,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
         parts.append(f"Marks of a single epoch stand side by side{beside}.")
     if table["task"].nunique() > 1:
         parts.append("Each panel has scales of its own.")
+    parts += of_one_look(sheet.look(row) for row in sheet.table.rows if row.trains)
     return " ".join(parts)
 
 

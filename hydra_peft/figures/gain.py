@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._pairing import (
     APART,
     NO_RUN,
@@ -112,7 +113,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     }
     shared = [shared_seeds(row, baseline) for row in others]
     seeds = {seed for by_task in shared for task in drawn for seed in by_task.get(task, ())}
-    caption = f"{sheet.caption(seeds)} {_caption(sheet, baseline, table, tasks)}"
+    parts = [sheet.caption(seeds), _caption(sheet, baseline, table, tasks)]
+    caption = " ".join([*parts, *of_one_look(sheet.look(row) for row in others)])
     if twins:
         caption += f" Other rows that baseline={settings.baseline} may mean: {some(twins)}."
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)

@@ -10,7 +10,7 @@ from hydra_peft.checkout import PUBLISHED
 from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._looks import looks
+from hydra_peft.figures._looks import looks, of_one_look
 from hydra_peft.figures._points import FRONT, draw_points, is_line, shifts
 from hydra_peft.figures._sheets import (
     OPTIONS,
@@ -217,6 +217,8 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
         parts.append("Front: of the measured means, however wide their bars.")
     if (measured["series"].value_counts() > 1).any():
         parts.append("Several points of one look: ranks of one method.")
+    series = series_of(sheet)
+    parts += of_one_look(sheet.look(*rows) for rows in series.values())
     if sized := [sheet.label(row) for row in sheet.table.rows if len(set(row.sizes)) > 1]:
         parts.append(f"Of several sizes, at the mean of their runs' parameters: {some(sized)}.")
     if (x <= 0).any():

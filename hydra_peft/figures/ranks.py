@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, shade, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._points import STEP, moved, points, side_by_side
 from hydra_peft.figures._sheets import (
     OPTIONS,
@@ -86,7 +87,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     table = pd.DataFrame(lines).astype(dict.fromkeys(_SIZES, "Int64"))
     table = table.sort_values(["series", "task", "rank"], kind="stable")
     drawn = set(table["series"])
-    facts = {
+    facts: dict[str, Any] = {
         "axes": {
             task: measure.axis(f" on {sheet.table.split}")
             for task, measure in sheet.table.measures.items()
@@ -97,6 +98,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     caption = " ".join(
         [
             _caption(sheet, settings, table),
+            *of_one_look(facts["looks"].values()),
             *left_out({"no method has runs at two ranks": left}),
         ]
     )

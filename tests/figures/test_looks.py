@@ -12,7 +12,7 @@ from made_up import put, scores
 from matplotlib.lines import Line2D
 
 from hydra_peft.figures import find_figure
-from hydra_peft.figures._looks import BRANCHES, COLOURS, MARKERS, looks
+from hydra_peft.figures._looks import BRANCHES, COLOURS, MARKERS, looks, of_one_look
 from hydra_peft.methods import method_names
 
 #: the rows of the paper's tables, and what else is known by name
@@ -113,6 +113,47 @@ def test_settings_of_one_method_keep_its_colour_and_marker() -> None:
         # The edges, on both sides, leave most of a mark that is filled in part to its fill.
         halves = [style for style in styles if style["fillstyle"] != "full"]
         assert all(style["markeredgewidth"] < style["markersize"] / 6 for style in halves)
+
+
+def mark(style: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(style[key] for key in ("color", "marker", "fillstyle", "markeredgecolor"))
+
+
+@pytest.mark.parametrize("method", ["lora", "linear", "mine"])
+def test_marks_of_many_rows_of_one_method_do_not_repeat(method: str) -> None:
+    few = looks([method] * 3)
+    styles = looks([*[method] * 26, "dora", *["dora"] * 14, *ROWS])
+    assert styles[:3] == few
+    assert {style["color"] for style in styles[:26]} == {few[0]["color"]}
+    seen = [mark(style) for style in styles[:26]]
+    assert len(set(seen)) == 26
+    assert {shape for _, shape, *_ in seen[:10]} == {few[0]["marker"]}
+    # Nor has any the mark of another method, of many rows or not.
+    assert len(set(map(mark, styles))) == len(styles)
+    assert of_one_look(styles) == []
+
+
+def test_a_caption_says_that_marks_repeat() -> None:
+    styles = looks(["lora"] * 112)  # in two fills and edges of eleven markers
+    assert of_one_look(styles[:110]) == []
+    assert of_one_look(styles) == [
+        "There are more rows of one method than marks: 2 rows have the mark of another."
+    ]
+
+
+@pytest.mark.parametrize("name", ["curves", "pareto", "gain", "ranks"])
+def test_figures_say_that_their_marks_repeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("hydra_peft.figures._looks.MARKERS", ())
+    runs = scores("hydra", {"a": [50.0]}) + scores("hydra", {"a": [50.0]}, rank=2)
+    for at in range(11):
+        runs += scores("lora", {"a": [60.0]}, settings={"optimizer.lr": at})
+    figure = find_figure(name)
+    settings = figure.settings(**({"baseline": "hydra r=4+4"} if name == "gain" else {}))
+    data = figure.data(put(tmp_path, *runs), settings)
+    said = "There are more rows of one method than marks: 1 row has the mark of another."
+    assert said in data.caption
 
 
 def test_a_branch_looks_like_the_method_that_has_it_alone() -> None:
