@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 #: points from the middle of a mark to that of its neighbour
 STEP = 5.5
+#: points that a mark is moved at most
+FARTHEST = 2 * STEP
+#: what a caption says of that
+SIDE_BY_SIDE = (
+    "Points that would hide each other stand side by side, at most two marks' widths from their "
+    "place, the closer the more there are; fine lines lead there, and the numbers say where."
+)
 #: name of the front in a legend
 FRONT = "Pareto front"
 #: share of an axis left free at its ends, and inches that points take between them, about
@@ -83,7 +90,8 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
     for group in _fronts(lines):
         other = _right_of_front(group, moves)
         places = [place + move for place, move in zip(across, other, strict=True)]
-        if not any(_hide(one, two, places, below, above) for one in group for two in range(len(x))):
+        beside = [at for at in range(len(x)) if at not in group]
+        if not any(_hide(one, two, places, below, above) for one in group for two in beside):
             moves = other
     return dict(zip(lines.index, moves, strict=True))
 
@@ -102,10 +110,19 @@ def _fronts(lines: pd.DataFrame) -> list[list[int]]:
 
 def _right_of_front(group: Sequence[int], moves: Sequence[float]) -> list[float]:
     """Return ``moves`` with those of ``group`` in another order: its first, on the front, stays
-    where that rises, and the others stand right of it. Left of it they would seem to lie above."""
+    where that rises, and the others stand right of it. Left of it they would seem to lie above.
+
+    Where they have no room there, all stay around their place, the first in the middle.
+    """
     columns = sorted({moves[at] for at in group})
-    order = [moves[group[0]], *(column for column in columns if column != moves[group[0]])]
-    own = {at: order.index(moves[at]) * STEP for at in group}
+    front = moves[group[0]]
+    if (len(columns) - 1) * STEP <= FARTHEST:
+        order = [front, *(column for column in columns if column != front)]
+        turned = {column: number * STEP for number, column in enumerate(order)}
+    else:
+        middle = min(columns, key=abs)
+        turned = {front: middle, middle: front}
+    own = {at: turned.get(moves[at], moves[at]) for at in group}
     return [own.get(at, move) for at, move in enumerate(moves)]
 
 
@@ -118,7 +135,7 @@ def _hide(
 ) -> bool:
     """Whether two marks with their bars touch each other."""
     near = abs(places[one] - places[two]) < 0.99 * STEP
-    return one != two and near and below[one] < above[two] and below[two] < above[one]
+    return near and below[one] < above[two] and below[two] < above[one]
 
 
 def _draw(axes: Axes, line: Mapping[Any, Any], shift: float, look: Mapping[str, Any]) -> Any:
@@ -127,6 +144,7 @@ def _draw(axes: Axes, line: Mapping[Any, Any], shift: float, look: Mapping[str, 
         return axes.axhline(height, color=look["color"], linestyle=":")
     bar = None if math.isnan(line["high"]) else [[height - line["low"]], [line["high"] - height]]
     style = {**look, "linestyle": "none", "zorder": 3, "transform": moved(axes, shift)}
+    lead_back(axes, line["x"], height, shift)
     return axes.errorbar(line["x"], height, yerr=bar, capsize=2, elinewidth=0.8, **style)
 
 
@@ -173,7 +191,8 @@ def side_by_side(
     """Return by how many points to move each mark to the right, so that none hides another.
 
     Marks that touch no other stay where they are, the others move as little as possible: those of
-    one place stand around it, in columns.
+    one place stand around it, in columns. Of more than have room within :data:`FARTHEST` one covers
+    a part of another; of those of one place such as lie furthest from each other.
 
     Args:
         x: where the marks are, in points.
@@ -187,13 +206,28 @@ def side_by_side(
         if x[group[0]] == x[group[-1]]:
             # Of one place, such as a sweep of learning rates: in as few columns as it takes.
             columns = _columns(group, low, high)
-            for at, column in columns.items():
-                right[at] = (column - max(columns.values()) / 2) * step
-            continue
-        free = isotonic_regression([x[at] - number * step for number, at in enumerate(group)])
-        for number, at in enumerate(group):
-            right[at] = free[number] + number * step - x[at]
+            middle = max(columns.values()) / 2
+            if middle * step > FARTHEST:
+                columns = _in_turn(columns, low, high, round(2 * FARTHEST / step))
+            moves = [(columns[at] - middle) * step for at in group]
+        else:
+            free = isotonic_regression([x[at] - number * step for number, at in enumerate(group)])
+            moves = [free[n] + n * step - x[at] for n, at in enumerate(group)]
+        shrink = min(1.0, FARTHEST / max(*map(abs, moves), step))
+        for at, move in zip(group, moves, strict=True):
+            right[at] = move * shrink
     return right
+
+
+def _in_turn(
+    columns: Mapping[int, int], low: Sequence[float], high: Sequence[float], turn: int
+) -> dict[int, int]:
+    """Return ``columns`` in another order: so many marks that follow each other in height are
+    apart."""
+    heights = {column: low[at] + high[at] for at, column in columns.items()}
+    rising = sorted(heights, key=heights.__getitem__)
+    order = [column for first in range(turn) for column in rising[first::turn]]
+    return {at: order.index(column) for at, column in columns.items()}
 
 
 def _groups(
@@ -232,3 +266,19 @@ def moved(axes: Axes, right: float) -> Any:
     from matplotlib.transforms import ScaledTranslation
 
     return axes.transData + ScaledTranslation(right / 72, 0.0, axes.figure.dpi_scale_trans)
+
+
+def lead_back(axes: Axes, x: float, y: float, right: float) -> None:
+    """Draw a fine line from a mark, moved ``right`` by so many points, to a tick at its place."""
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import Affine2D, ScaledTranslation
+
+    if not right:
+        return
+    data: Any = axes.transData  # a logarithmic axis is taken, too, if not by the type
+    place = ScaledTranslation(x, y, data)
+    there = Affine2D().scale(1 / 72) + axes.figure.dpi_scale_trans + place
+    style: dict[str, Any] = {"color": GREY, "linewidth": 0.5, "zorder": 1.5, "clip_on": False}
+    tick: dict[str, Any] = {"marker": "|", "markevery": [0], "markersize": 3.5, "mew": 0.5}
+    # Not by plot, which would take points for data to make room for.
+    axes.add_artist(Line2D([0.0, right], [0.0, 0.0], transform=there, **style, **tick))

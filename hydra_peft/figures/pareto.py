@@ -11,7 +11,7 @@ from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import looks, of_one_look
-from hydra_peft.figures._points import FRONT, draw_points, is_line, shifts
+from hydra_peft.figures._points import FRONT, SIDE_BY_SIDE, draw_points, is_line, shifts
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -224,7 +224,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
     if (x <= 0).any():
         parts.append(f"Dotted: {'nothing trained' if settings.head else _BARE}.")
     if any(any(moves.values()) for moves in _panels(table, settings.head)[2]):
-        parts.append("Points that would hide each other stand side by side; the numbers say where.")
+        parts.append(SIDE_BY_SIDE)
     if (table["source"] == "paper").any():
         parts.append("Hollow: the paper's, as printed for these tasks; not measured here.")
     return " ".join(parts)

@@ -12,7 +12,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, shade, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import of_one_look
-from hydra_peft.figures._points import STEP, moved, points, side_by_side
+from hydra_peft.figures._points import SIDE_BY_SIDE, STEP, lead_back, moved, points, side_by_side
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
@@ -167,7 +167,7 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     flat = ["without a total rank of branches"] * bool(table["rank"].eq(0).any())
     flat += ["of several sizes"] * bool(table["rank"].isna().any())
     parts += [f"Horizontal: rows {' or '.join(flat)}."] * bool(flat)
-    parts.append("Points that would hide each other stand side by side; the numbers say where.")
+    parts.append(SIDE_BY_SIDE)
     return " ".join(parts)
 
 
@@ -250,6 +250,7 @@ def _marks(
     for (_, line), *ends, shift in zip(lines.iterrows(), low, high, shifts, strict=True):
         style = {**styles[line["series"]], "transform": moved(axes, shift), "clip_on": False}
         bare = {**style, "linestyle": "none"}
+        lead_back(axes, line["rank"], line["mean"], shift)
         # Not by plot, which would take the moved place for one to make room for.
         axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, **bare))
         if ends[0] < ends[1]:

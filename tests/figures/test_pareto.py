@@ -126,7 +126,7 @@ def test_points_at_one_place_stand_side_by_side(tmp_path: Path) -> None:
     same = [run for name in ("lora", "seqlora", "hydra") for run in scores(name, LORA, rank=2)]
     same = [dataclasses.replace(run, parameters={"adapter": 900, "head": 10}) for run in same]
     data = FIGURE.data(put(tmp_path, *same), Settings(bars="sd"))
-    assert "would hide each other stand side by side; the numbers say where." in data.caption
+    assert "would hide each other stand side by side, at most two marks' widths" in data.caption
     assert list(data.table["parameters_with_mean_head"]) == [910.0] * 3
     made = FIGURE.draw(data)
     made.canvas.draw()
@@ -158,6 +158,47 @@ def test_beside_a_front_points_of_one_place_stand_right_of_where_it_rises() -> N
     assert sorted(beside.values()) == pytest.approx([-STEP, 0.0, 0.0, STEP], abs=0.05)
     alone = shifts(lines.assign(on_front=[False, False, True, False]), logarithmic=True)
     assert sorted(alone.values()) == [-STEP, 0.0, 0.0, STEP]  # around their place
+
+
+@pytest.mark.parametrize("rows", [4, 7, 30])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_no_mark_stands_far_from_its_place(rows: int, apart: int) -> None:
+    """Also where a bar reaches over all others, and where places are near to each other."""
+    score = [90.0 + at % 4 for at in range(rows)]
+    places = [900.0 + apart * at for at in range(rows)]
+    lines = pd.DataFrame({"x": [100.0, *places], "score": [80.0, *score], "low": 70.0})
+    lines = lines.assign(high=99.0, on_front=lines["score"].isin([80.0, 93.0]))
+    moves = shifts(lines, logarithmic=True)
+    assert max(map(abs, moves.values())) <= 2 * STEP + 1e-9
+    assert len(set(moves.values())) >= rows
+    if not apart:
+        # That of the front stands where it rises, as nearly as the columns allow.
+        assert abs(moves[4]) <= STEP / 2
+
+
+def test_marks_of_like_scores_at_one_place_are_apart() -> None:
+    low = [0.1 * number for number in range(30)]
+    right = side_by_side([7.0] * 30, low, [y + 5.0 for y in low])
+    assert min(right) == pytest.approx(-2 * STEP)
+    assert max(right) == pytest.approx(2 * STEP)
+    assert min(abs(a - b) for a, b in pairwise(right)) > 0.9 * STEP
+
+
+def test_a_fine_line_leads_from_a_moved_mark_to_its_place(tmp_path: Path) -> None:
+    same = [run for at in range(7) for run in scores("lora", LORA, settings={"optimizer.lr": at})]
+    made = FIGURE.draw(FIGURE.data(put(tmp_path, *same), Settings(bars="sd")))
+    made.canvas.draw()
+    axes = made.axes[0]
+    leads = [line for line in axes.lines if line.get_marker() == "|"]
+    ends = [line.get_transform().transform(line.get_xydata()) for line in leads]
+    marks = [line for line in axes.lines if line.get_marker() in MARKERS]
+    spots = [mark.get_transform().transform(mark.get_xydata())[0] for mark in marks]
+    assert len(spots) == 7
+    assert len(leads) == 6  # that in the middle stands at its place
+    place = axes.transData.transform(marks[0].get_xydata())[0]
+    for start, end in ends:
+        assert start == pytest.approx(place)
+        assert any(end == pytest.approx(spot) for spot in spots)
 
 
 @pytest.mark.parametrize(("sizes", "panels"), [((900, 900, 900), 1), ((900, 905, 910), 2)])
