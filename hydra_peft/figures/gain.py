@@ -42,6 +42,7 @@ from hydra_peft.figures._style import (
     room,
     text_width,
 )
+from hydra_peft.listed import as_known
 from hydra_peft.runs.selection import NAMES, leaving_out
 from hydra_peft.tables.measures import joint_title
 
@@ -95,7 +96,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     sheet = of_one_scale(choose(collection, settings))
     wanted = {key: getattr(settings, key) for key in NAMES}
-    out = leaving_out(collection, wanted, settings.baseline)
+    out = leaving_out(collection, wanted, as_known(settings.baseline, ()))
     candidates = candidates_of(sheet, settings.baseline, out)
     baseline, others, tasks = paired_rows(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]

@@ -224,6 +224,10 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=left_out):
         lines(collection, methods="hydra")
+    for quoted in ("'lora r=4'", '"lora r=4"'):
+        gone = r"baseline=lora r=4: methods=hydra leaves its completed runs out; what is left"
+        with pytest.raises(UserError, match=gone):
+            lines(collection, methods="hydra", baseline=quoted)
     # Also where a report chose the runs before.
     with pytest.raises(UserError, match=left_out):
         lines(select(collection, {"methods": "hydra"}))
