@@ -13,6 +13,7 @@ from hydra_peft.config.plain import types
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import is_of_images
 from hydra_peft.errors import UserError
+from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import shortened
 
 _TUNING = "it is of tuning: add protocol.tune=true"
@@ -84,6 +85,8 @@ def _rule(key: str, configs: Sequence[RunConfig]) -> tuple[str, Callable[[RunCon
         return "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
     if key in _NEEDS:
         return _NEEDS[key]
+    if key.startswith("method."):
+        return "it gives way to other options of the method: take those out", _counts_in_method(key)
     return (_ACTS[key], _counts(key)) if key in _ACTS else None
 
 
@@ -112,3 +115,26 @@ def _counts(key: str) -> Callable[[RunConfig], bool]:
 
     assert name not in NOT_SCIENCE[group], "or no run would have it"
     return acts
+
+
+def _counts_in_method(key: str) -> Callable[[RunConfig], bool]:
+    name = key.partition(".")[2]
+
+    def acts(config: RunConfig) -> bool:
+        method = config.method
+        usual = {field.name: field.default for field in dataclasses.fields(method)}
+        value = getattr(method, name, None)
+        if name not in usual or value == usual[name]:
+            return True
+        # The usual one may be as good by chance: the rank of both branches and one of its own.
+        others = [usual[name], *([value + 1] if type(value) in (int, float) else [])]
+        return any(_differs(method, name, other) for other in others)
+
+    return acts
+
+
+def _differs(method: Method, name: str, other: Any) -> bool:
+    try:
+        return dataclasses.replace(method, **{name: other}).identity() != method.identity()
+    except (TypeError, UserError):  # it is asked for by the others
+        return True

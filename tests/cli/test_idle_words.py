@@ -106,3 +106,19 @@ def test_shots_that_another_seed_draws(compose_train: Compose) -> None:
 def test_a_value_that_holds_anyway_is_taken(compose_train: Compose) -> None:
     words = ["protocol.search=grid", "protocol.trials=20", "dataset.split_seed=0"]
     check_acting(words, [check_config(compose_train("dataset=mini/digits", *words))])
+
+
+BOTH = ["method.rank_parallel=1", "method.rank_sequential=2"]
+
+
+@pytest.mark.parametrize("words", [BOTH, ["method.rank=8", BOTH[0]], ["method.rank=2", *BOTH]])
+def test_ranks_of_branches_act(compose_train: Compose, words: list[str]) -> None:
+    check_acting(words, [check_config(compose_train("method=hydra", *words))])
+
+
+def test_a_rank_that_both_branches_pass_over_is_refused(compose_train: Compose) -> None:
+    idle = check_config(compose_train("method=hydra", "method.rank=8", *BOTH))
+    with pytest.raises(UserError, match=r"'method\.rank=8' changes nothing in this run: it gives"):
+        check_acting(["method.rank=8", *BOTH], [idle])
+    acts = check_config(compose_train("method=hydra", "method.rank=8"))
+    check_acting(["method.rank=8"], [idle, acts])
