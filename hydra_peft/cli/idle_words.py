@@ -123,7 +123,7 @@ def _counts_in_method(key: str) -> Callable[[RunConfig], bool]:
     def acts(config: RunConfig) -> bool:
         method = config.method
         usual = {field.name: field.default for field in dataclasses.fields(method)}
-        value = getattr(method, name, None)
+        value: Any = getattr(method, name, None)
         if name not in usual or value == usual[name]:
             return True
         # The usual one may be as good by chance: the rank of both branches and one of its own.
