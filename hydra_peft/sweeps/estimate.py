@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def job_times(planned: Sequence[PlannedJob]) -> list[float | None]:
 
 
 class PastTimes:
-    """Median times of completed runs.
+    """Times of completed runs, of which those of others are estimated.
 
     Args:
         runs: folders of run folders; what cannot be read there is left out.
@@ -44,7 +45,7 @@ class PastTimes:
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._alike: dict[Hashable, list[float]] = defaultdict(list)
-        self._rates: dict[Hashable, list[float]] = defaultdict(list)
+        self._costs: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
         for folder in (folder for root in runs for folder in find_runs(root)):
             try:
                 self._add(read_record(folder))
@@ -66,16 +67,18 @@ class PastTimes:
         images = of_epoch * epochs
         if not 0 < images < _MAX_IMAGES:
             return
+        training = record.times.get("train", math.nan) / record.together
+        training = training if 0 < training <= seconds else seconds
+        self._costs[kind].append((training / images, seconds - training))
         alike = (*kind, record.benchmark, record.task, epochs, of_epoch)
         self._alike[alike].append(seconds)
-        self._rates[kind].append(seconds / images)
 
     def seconds(self, config: RunConfig) -> float | None:
         """Estimate the seconds of the run of ``config``; None if no run tells.
 
         The median of runs of the same model, task, number of training images, method, epochs and
-        hardware; where there are none, of those of the same model, method and hardware, per
-        training image and epoch.
+        hardware; where there are none, of those of the same model, method and hardware: what they
+        trained, per training image and epoch, and what they took beside it, to start and to score.
         """
         try:
             device = resolve_device(config.device)
@@ -83,29 +86,44 @@ class PastTimes:
             return None  # of a node that is not this machine
         machine = _machine(hardware(device))
         kind = (config.model.name, _size(science(config)), config.method.name, machine)
-        epochs, dataset = config.train.epochs, config.dataset
+        dataset = config.dataset
         sizes = {split: count_of(vars(dataset), split) for split in dataset.splits.labelled()}
-        images = sizes[config.protocol.train_split]
-        alike = self._alike.get((*kind, dataset.benchmark, dataset.name, epochs, images))
+        of_epoch = sizes[config.protocol.train_split]
+        task = (dataset.benchmark, dataset.name, config.train.epochs, of_epoch)
+        alike = self._alike.get((*kind, *task))
         if alike and not config.chooses:
             return median(alike)
-        rates = self._rates.get(kind)
-        if not rates:
+        costs = self._costs.get(kind)
+        if not costs:
             return None
-        # One search for all seeds is counted with the seed that it has.
-        shared = config.choosing_seed != config.seed
-        if (prepared := prepared_config(config)) is not None:
-            first = 0 if shared else sizes[prepared.protocol.train_split] * prepared.train.epochs
-            return median(rates) * (images * epochs + first)
-        if not config.protocol.tune:
-            return median(rates) * images * epochs
-        assert config.dataset.splits.fit is not None, "checked where tuning is asked for"
-        tried = 0 if shared else sizes[config.dataset.splits.fit] * tries(config)
-        # A search that chooses the epochs tries few and many; which it will choose is not known.
-        chosen = used(config).get("train.epochs")
-        usual = fmean(chosen or [epochs])
-        each = usual if chosen else config.protocol.trial_epochs or usual
-        return median(rates) * (images * usual + tried * each)
+        of_image, beside = (median(values) for values in zip(*costs, strict=True))
+        seen, runs = _trained(config, sizes)
+        return of_image * seen + beside * runs
+
+
+def _trained(config: RunConfig, sizes: Mapping[str, int]) -> tuple[float, int]:
+    """Return the training images, counted in each epoch, of a run and of those that choose for it,
+    and the number of these runs.
+
+    Args:
+        sizes: of each split.
+    """
+    epochs, images = config.train.epochs, sizes[config.protocol.train_split]
+    # One search for all seeds is counted with the seed that it has.
+    shared = config.choosing_seed != config.seed
+    if (prepared := prepared_config(config)) is not None:
+        first = 0 if shared else sizes[prepared.protocol.train_split] * prepared.train.epochs
+        return images * epochs + first, 2 - shared
+    if not config.protocol.tune:
+        return images * epochs, 1
+    fit = config.dataset.splits.fit
+    assert fit is not None, "checked where tuning is asked for"
+    tried = 0 if shared else tries(config)
+    # A search that chooses the epochs tries few and many; which it will choose is not known.
+    chosen = used(config).get("train.epochs")
+    usual = fmean(chosen or [epochs])
+    each = usual if chosen else config.protocol.trial_epochs or usual
+    return images * usual + sizes[fit] * tried * each, 1 + tried
 
 
 def _size(decided: Mapping[str, Any]) -> str:
