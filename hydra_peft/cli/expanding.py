@@ -21,7 +21,7 @@ from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.mapping_words import check_no_mappings
 from hydra_peft.cli.no_sweep import NO_MATCH, no_sweep
 from hydra_peft.cli.overrides import SEVERAL, check_choices
-from hydra_peft.cli.preset_words import is_undone, laid_over
+from hydra_peft.cli.preset_words import around, laid_over
 from hydra_peft.errors import UserError, placed, reason_of
 
 _PARAMS = "hydra.sweeper.params"
@@ -60,8 +60,7 @@ def expand(config: DictConfig, loader: ConfigLoader) -> list[list[str]]:
             check_no_mappings([*of_preset, *typed])
         check_choices(of_preset)
         check_none_lost(of_preset)
-        later = [*own, *(word for word in typed if not is_undone(word, own))]
-        jobs += _product(laid_over(base, later), parser, loader)
+        jobs += _product(laid_over(base, around(own, typed)), parser, loader)
     return jobs
 
 

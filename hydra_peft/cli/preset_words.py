@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from hydra_peft.checkout import CONF
-from hydra_peft.cli.word_keys import is_within, keys_of, undoes
+from hydra_peft.cli.word_keys import is_within, keys_of, may_undo, undoes
 
 
 def laid_over(preset: Iterable[str], later: Iterable[str]) -> list[str]:
@@ -48,10 +48,19 @@ def takes_off(override: Override, given: Iterable[str]) -> bool:
     return is_value and any(is_within(one, keys_of(override)) for one in given)
 
 
-def is_undone(word: str, later: Iterable[str]) -> bool:
-    """Whether words ``later`` leave nothing of ``word``."""
+def around(own: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """Return the words of a row beside a sweep with those that are ``typed``, which are for the
+    others where they are about keys of its ``own``.
+
+    Those that are about such keys among others come before it.
+    """
     parser = OverridesParser.create()
-    return _is_undone(parser.parse_override(word), [*map(parser.parse_override, later)])
+    row = [parser.parse_override(word) for word in own]
+    keys = {key for one in row for key in keys_of(one)}
+    found = [(word, parser.parse_override(word)) for word in typed]
+    left = [(word, one) for word, one in found if not _is_undone(one, row)]
+    before = [word for word, one in left if any(may_undo(one, key) for key in keys)]
+    return [*before, *own, *(word for word, _ in left if word not in before)]
 
 
 def _is_undone(override: Override, later: Sequence[Override]) -> bool:

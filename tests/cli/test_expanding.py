@@ -208,6 +208,37 @@ def test_what_a_preset_gives_is_taken_off(
         assert [one.reason for one in compositions(config, loader, found)] == [None] * len(jobs)
 
 
+@pytest.mark.parametrize(
+    ("own", "word", "key", "kept"),
+    [
+        (
+            {"protocol.grid.optimizer.lr": "[0.1]"},
+            "protocol.grid={optimizer.lr:[1e-3],method.scale:[1,2]}",
+            "protocol.grid",
+            {"optimizer.lr": [0.1], "method.scale": [1, 2]},
+        ),
+        (
+            {"data.augment_options.magnitude": 5},
+            "data.augment_options={number:2,magnitude:7}",
+            "data.augment_options",
+            {"flip": 0.0, "number": 2, "magnitude": 5},
+        ),
+        ({"protocol.grid.lr": "[0.1]"}, "~protocol.grid", "protocol.grid", {"optimizer.lr": [0.1]}),
+    ],
+)
+def test_a_row_keeps_its_own_beside_what_is_typed_for_all(
+    root: Path, own: dict[str, Any], word: str, key: str, kept: dict[str, Any]
+) -> None:
+    with master(root / "conf") as (config, loader):
+        config.hydra.sweeper.params = {"protocol.tune": True, "data.augment": "randaugment"}
+        config.hydra.sweeper.beside = [own]
+        config.hydra.overrides.task = [word]
+        row = compositions(config, loader, expand(config, loader))[-1]
+    assert row.config is not None, row.reason
+    group, _, name = key.partition(".")
+    assert getattr(getattr(row.config, group), name) == kept
+
+
 def test_a_value_that_is_asked_for_is_that_of_a_preset(root: Path) -> None:
     with master(root / "conf") as (config, loader):
         config.hydra.sweeper.params = {"method.rank": "1,2"}

@@ -66,15 +66,14 @@ def test_medians_and_what_stands_in_for_them(
 def test_what_a_run_takes_beside_its_training_is_counted_once(
     config: Callable[..., RunConfig], real: Record, tmp_path: Path
 ) -> None:
-    """A trial of few images says what more of them take, not that all take as long to start."""
-    few = config("dataset.train_size=10")
-    fabricate(real, [few], times={"total": 6.0, "train": 1.0}, images_per_second=None)
+    """A trial of one epoch says what more of them take, and that all take as long to start."""
+    fabricate(real, [config()], times={"total": 6.0, "train": 1.0}, images_per_second=None)
     past = PastTimes([tmp_path / "runs"])
-    assert past.seconds(few) == 6.0
-    assert past.seconds(config()) == pytest.approx(5.0 + 1.0 * SIZES["train"] / 10)
+    assert past.seconds(config()) == 6.0
+    assert past.seconds(config("train.epochs=50")) == pytest.approx(5.0 + 50 * 1.0)
     tuned = config("protocol.tune=true", "protocol.grid.optimizer.lr=[0.1,0.01]")
-    images = SIZES["train"] + 2 * SIZES["train800"]
-    assert past.seconds(tuned) == pytest.approx(3 * 5.0 + 1.0 * images / 10)
+    each = 1.0 * SIZES["train800"] / SIZES["train"]
+    assert past.seconds(tuned) == pytest.approx(3 * 5.0 + 1.0 + 2 * each)
 
 
 def test_a_search_before_the_run_counts(
