@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import cast
 
 from hydra.core.override_parser.types import Override, RangeSweep
 
 from hydra_peft.cli.word_keys import GRID
+from hydra_peft.config.shapes import with_point
 from hydra_peft.config.tunable import may_be_tuned
 
 #: more values than this in one range are a slip of the keyboard
@@ -19,8 +19,8 @@ NO_MATCH = "'{}' matches no option of {}: see python scripts/train.py --help for
 def no_sweep(override: Override) -> str | None:
     """Return in a sentence why ``override`` gives a sweep no values; None where it gives some."""
     begun, key = f"'{override.input_line}'", override.key_or_group
-    if decimal := re.search(r"=0,(0\d*[1-9]\d*)$", str(override.input_line)):
-        return f"{begun} are two values: type a decimal number with a point, as 0.{decimal[1]}."
+    if number := with_point(str(override.input_line).partition("=")[2]):
+        return f"{begun} are two values: type a decimal number with a point, as {key}={number}."
     if override.is_interval_sweep():
         search = "protocol.tune=true protocol.search=optuna"
         if key.startswith(f"{GRID}."):

@@ -14,7 +14,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_peft.cli.preset_words import takes_off
 from hydra_peft.cli.word_keys import GRID, full_key, is_within, keys_of
 
 _OPTIONS = (
@@ -40,7 +39,7 @@ def set_open_keys() -> None:
     ``data.augment_options.<key>=...`` and ``data.augment_options={...}`` set options with or
     without a plus, and so do those of ``method.parallel_options``, ``method.sequential_options``
     and ``dataset.split_names``; those of ``model.arguments`` need none. Any key that an earlier
-    word took away may be set again, and one that a preset's sweep adds may be taken away.
+    word took away may be set again.
     """
     apply = ConfigLoaderImpl._apply_overrides_to_config
 
@@ -50,22 +49,12 @@ def set_open_keys() -> None:
             if override.key_or_group == GRID and not override.is_delete():
                 OmegaConf.update(cfg, GRID, {}, merge=False, force_add=True)
             taken = _taken_out_of_grid(override, cfg)
-            if not (override.is_delete() and (taken or _is_of_preset(override, cfg))):
+            if not (override.is_delete() and taken):
                 apply([_with_plus(override, gone)], cfg)
             if override.is_delete():
                 gone.append(override.key_or_group)
 
     ConfigLoaderImpl._apply_overrides_to_config = staticmethod(applied)  # type: ignore[method-assign]
-
-
-def _is_of_preset(override: Override, cfg: DictConfig) -> bool:
-    """Whether ``override`` is about what a preset gives the jobs of its sweep, which ``cfg``, the
-    sweep's own, does not have from it."""
-    params = OmegaConf.select(cfg, "hydra.sweeper.params")
-    swept = [full_key(str(name).lstrip("+")) for name in params or ()]
-    in_one = is_within(full_key(override.key_or_group), swept)
-    is_absent = in_one and OmegaConf.select(cfg, override.key_or_group) is None
-    return is_absent or (override.value() is None and takes_off(override, swept))
 
 
 def _taken_out_of_grid(override: Override, cfg: DictConfig) -> bool:

@@ -121,7 +121,7 @@ class Sweeps(Sweeper):
                 print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
             self.waiting = []
             return []
-        refuse([job for job in planned if job.state == "broken"])
+        refuse([job for job in planned if job.state == "broken"], len(planned))
         to_start = [job for job in planned if job.starts]
         elsewhere = is_submitit(self.launcher)
         # Before anything is said or written: it may not be there.
@@ -161,7 +161,7 @@ class Sweeps(Sweeper):
         dry_run = self._is_dry([one.config for one in found])
         found = looked_at_first(self._without_waiting(found), elsewhere=elsewhere)
         if not dry_run:
-            refuse([c for c in found if c.config is None])
+            refuse([c for c in found if c.config is None], len(found))
         if is_submitit(self.launcher):
             check_one_process(self.launcher)
         elif (check := getattr(self.launcher, "check", None)) is not None:
@@ -328,17 +328,20 @@ def show(planned: Sequence[PlannedJob], slots: int = 1) -> None:
         raise UserError(f"{broken} of {len(planned)} jobs cannot work, so none would start.")
 
 
-def refuse(broken: Sequence[PlannedJob | Composition]) -> None:
-    """Refuse a sweep of which the jobs ``broken`` cannot work.
+def refuse(broken: Sequence[PlannedJob | Composition], count: int) -> None:
+    """Refuse a sweep of ``count`` jobs of which those that are ``broken`` cannot work.
 
     Raises:
-        UserError: there are some; the message has the first one and the number of others.
+        UserError: there are some; the message has the first one and the number of others, or the
+            reason alone that all jobs have.
     """
     if not broken:
         return
-    others = len(broken) - 1
+    reason, others = str(broken[0].reason), len(broken) - 1
+    if len(broken) == count and len({job.reason for job in broken}) == 1:
+        raise UserError(reason)
     more = f", and {counted(others, 'other')} that sweep.dry_run=true lists" if others else ""
-    raise UserError(f"job '{broken[0].job.name}'{more}: {broken[0].reason}")
+    raise UserError(f"job '{broken[0].job.name}'{more}: {reason}")
 
 
 def tell_of_past(job: PlannedJob) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -46,9 +48,11 @@ from hydra_peft.cli.sweeper import (
     unfinished,
 )
 from hydra_peft.cli.torchrun import together
+from hydra_peft.cli.whole_sweep import leave_words_to_jobs
 from hydra_peft.commands import command
 from hydra_peft.config.resolvers import register_resolvers
 from hydra_peft.errors import UserError
+from hydra_peft.files import real_path
 from hydra_peft.plain_text import in_short
 from hydra_peft.sweeps.console import log_to_console
 from hydra_peft.sweeps.job import Job
@@ -124,6 +128,7 @@ def register() -> None:
     """
     parse_once()
     set_open_keys()
+    leave_words_to_jobs()
     register_resolvers()
     OmegaConf.register_new_resolver("command", command, replace=True)  # of the help
     register_plugins()
@@ -242,9 +247,15 @@ def _defaults() -> DictConfig | None:
     """Return the config with the chosen options alone, to look near keys up in."""
     GlobalHydra.instance().clear()
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-    chosen = [word for word in sys.argv[1:] if word.split("=")[0] in groups and "," not in word]
+    chosen = [
+        word
+        for word in sys.argv[1:]
+        if word.lstrip("+").split("=")[0] in groups and "," not in word
+    ]
+    own = get_args_parser().parse_known_args(sys.argv[1:])[0].config_dir
+    folders = [f"hydra.searchpath=['file://{real_path(Path(own))}']"] if own else []
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for overrides in (chosen, []):
+        for overrides in ([*chosen, *folders], chosen, []):
             try:
                 return compose("train", overrides)
             except COMPOSITION_ERRORS:

@@ -85,6 +85,8 @@ def expected(kind: type, key: str, value: object) -> str:
     """Return in words what single ``value`` of ``key`` is meant, with what to type where it has
     several numbers for a sweep."""
     form, text = None, str(value)
+    if kind is float and (number := with_point(text)):
+        return f"{SINGLE[kind]}, with a decimal point ({key}={number})"
     several = text.strip("[]").replace(",", " ").split()
     ends = re.fullmatch(r"(\d{1,9})\s*(-|to|:|\.\.+)\s*(\d{1,9})", text)
     if kind is int and ends:
@@ -94,6 +96,13 @@ def expected(kind: type, key: str, value: object) -> str:
     if kind is int and isinstance(value, float) and value.is_integer() and abs(value) < 1e9:
         return f"{SINGLE[kind]}, without a point or an exponent ({key}={value:.0f})"
     return SINGLE[kind] + (f" (several, for a sweep, are typed as -m {form})" if form else "")
+
+
+def with_point(text: str) -> str | None:
+    """Return a number that ``text`` has with a decimal comma with a point; None where it may be two
+    values, as 0,1."""
+    found = re.fullmatch(r"0,(0\d*[1-9]\d*)", text)
+    return f"0.{found[1]}" if found else None
 
 
 def _is_number(text: str) -> bool:

@@ -262,7 +262,10 @@ def test_a_key_that_a_method_lacks_and_a_preset_gives_is_said_to_be_the_presets(
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("optimizer.lr=0,001", r"two values: type a decimal number with a point, as 0\.001\."),
+        (
+            "optimizer.lr=0,001",
+            r"two values: type a decimal number with a point, as optimizer\.lr=0\.001\.",
+        ),
         ("sweep.retry=failed,all", r"several values where one is needed: give one of them\."),
         ("launcher.cpu_slots=1,2", r"several values where one is needed: give one of them\."),
         ("launcher.gpus=0,1", r"where one list is needed: type 'launcher\.gpus=\[0,1\]'\."),

@@ -317,7 +317,10 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["model.arguments=3"], "a group of settings, as model.arguments={name: value}."),
         (["lr=0.1"], "unknown key 'lr': it stands after the name of its group, as optimizer.lr."),
         (["+lr=0.1"], "unknown key 'lr': it stands after the name of its group, as optimizer.lr."),
-        (["-m", "lr=0.1,0.2"], "other that sweep.dry_run=true lists: unknown key 'lr': it stands"),
+        (
+            ["-m", "lr=0.1,0.2"],
+            "error: unknown key 'lr': it stands after the name of its group, as",
+        ),
         (["--lr", "0.1"], "settings are typed without dashes, as optimizer.lr=0.1; see"),
         (["--batch-size=8"], "settings are typed without dashes, as train.batch_size=8; see"),
         (["-lr=0.1"], "there is no flag -lr: settings are typed without dashes, as optimizer.lr="),
