@@ -75,7 +75,9 @@ def check_can_push(repository: str) -> None:
             "to=hub output=me/my-model."
         )
     hub = _package("to=hub pushes with the package huggingface_hub")
-    if hub.constants.HF_HUB_OFFLINE or not _reachable(hub.constants.ENDPOINT):
+    from huggingface_hub import constants  # no attribute until it is imported
+
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         raise UserError(
             f"nothing can be pushed to {repository} without a network (or with HF_HUB_OFFLINE=1): "
             "export into a folder, and `hf upload` it later."

@@ -39,10 +39,10 @@ def tables_package() -> ModuleType:
 
 def kept_below() -> tuple[str, ...]:
     """Return the folders that the package keeps files in, downloaded and unpacked ones."""
-    import huggingface_hub
-
     config = tables_package().config
-    places = (config.HF_DATASETS_CACHE, huggingface_hub.constants.HF_HUB_CACHE)
+    from huggingface_hub import constants
+
+    places = (config.HF_DATASETS_CACHE, constants.HF_HUB_CACHE)
     return tuple(os.path.abspath(os.path.expanduser(place)) for place in places)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,11 +16,12 @@ from torch import nn
 import hydra_peft
 from hydra_peft.backbones.vit_mini import VIT_MINI
 from hydra_peft.cli import export
+from hydra_peft.data import tables_package
 from hydra_peft.errors import UserError
 from hydra_peft.tensor_files import read_tensors
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="pip install 'hydra-peft[hub]'")
-constants = huggingface_hub.constants
+constants = pytest.importorskip("huggingface_hub.constants")
 
 ASSET = Path(hydra_peft.__file__).parent / "assets/vit_mini.safetensors"
 
@@ -152,3 +154,16 @@ def test_what_the_hub_refuses_is_one_sentence(
     for place in ("hf://mine", "hf://me/../x", "hf://me/mine@a b"):
         with pytest.raises(UserError, match=r"names no repository: expected hf://<user>/<name>"):
             hydra_peft.load_adapter(backbone(), place)
+
+
+def test_the_hub_is_told_of_in_a_process_that_has_loaded_nothing_of_it() -> None:
+    # huggingface_hub has its modules as attributes after somebody imported them, as timm does.
+    code = "import hydra_peft.hub as hub\nhub.check_can_push('me/mine')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UserError: nothing can be pushed to me/mine without a network" in done.stderr
+
+
+def test_no_module_of_the_hub_need_be_an_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets", reason="pip install 'hydra-peft[hf]'")
+    monkeypatch.delattr(huggingface_hub, "constants")
+    assert constants.HF_HUB_CACHE in tables_package.kept_below()
