@@ -112,7 +112,9 @@ def write_report(
     from hydra_peft.runs.selection import describe_selection, select
 
     # Before what takes seconds to load: a mistake is told at once.
-    collection = select(collect(runs), only or {})
+    collection = collect(runs)
+    with collection.naming_unread():
+        collection = select(collection, only or {})
 
     from hydra_peft.cli.defaults import default_settings
     from hydra_peft.files import atomic_write

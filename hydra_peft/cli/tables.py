@@ -21,6 +21,7 @@ from hydra_peft.plain_text import in_short
 if TYPE_CHECKING:
     from hydra_peft.config.benchmarks import Benchmark
     from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable
+    from hydra_peft.runs.collection import Collection
     from hydra_peft.runs.record import Record
     from hydra_peft.tables.overrides import Defaults
     from hydra_peft.tables.paper_tables import PaperTable
@@ -170,7 +171,7 @@ def print_tables(
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import describe_selection, leaving_out, select, shown_on
+    from hydra_peft.runs.selection import describe_selection, leaving_out
     from hydra_peft.tables import costs, render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.grouping import build_tables
@@ -183,29 +184,39 @@ def print_tables(
             f"no run below {runs} has completed ({found}): train one, or see what each of them "
             f"needs with python scripts/status.py runs={runs}."
         )
-    everything, collection = collection, select(collection, only or {})
+    with collection.naming_unread():
+        chosen = _chosen(collection, runs, only or {}, protocol, split)
+        records = chosen.records
+        tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
+        notes = [*describe_selection(only or {}), *chosen.warnings, *apart]
+        if with_costs:
+            sizes = {id(run.record): run.adapter_size for run in chosen.completed}
+            documents = costs.documents(tables, sizes, notes, form)
+        elif compare is None:
+            documents = render.documents(tables, notes, form)
+        else:
+            wanted = {**(only or {}), "protocol": protocol or ""}
+            out_by = functools.partial(leaving_out, collection, wanted)
+            documents = significance.documents(tables, compare, notes, form, out_by)
+    _publish(documents, notes, out / name)
+
+
+def _chosen(
+    collection: Collection, runs: Path, only: Mapping[str, str], protocol: str | None, split: str
+) -> Collection:
+    """Return the runs of ``collection``, which are below ``runs``, that are asked for."""
+    from hydra_peft.runs.selection import select, shown_on
+
+    collection = select(collection, only)
     if split:
         collection = shown_on(collection, split)
     _check_protocol(protocol, collection.records)
     collection = collection.only(lambda record: protocol in (None, record.protocol))
-    records = collection.records
-    if protocol is not None and not records:
+    if not collection.records and protocol is not None:
         raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
-    chosen = describe_selection(only or {})
-    if chosen and not records:
+    if not collection.records and any(only.values()):
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
-    tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
-    notes = [*chosen, *collection.warnings, *apart]
-    if with_costs:
-        sizes = {id(run.record): run.adapter_size for run in collection.completed}
-        documents = costs.documents(tables, sizes, notes, form)
-    elif compare is None:
-        documents = render.documents(tables, notes, form)
-    else:
-        wanted = {**(only or {}), "protocol": protocol or ""}
-        out_by = functools.partial(leaving_out, everything, wanted)
-        documents = significance.documents(tables, compare, notes, form, out_by)
-    _publish(documents, notes, out / name)
+    return collection
 
 
 def config_dirs(folder: str) -> list[Path]:
@@ -281,7 +292,8 @@ def _scores(
     from hydra_peft.tables.side_by_side import compare
 
     collection = collect(runs, may_be_empty=True)
-    _check_protocol(protocol, collection.records)
+    with collection.naming_unread():
+        _check_protocol(protocol, collection.records)
     collection = collection.only(lambda record: record.benchmark == spec.benchmark.name)
     records = collection.records
     experiment = CONF / "experiment" / f"{spec.experiment}.yaml"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: what a run is whose record says ``running`` while nobody alive does it
 KILLED = "killed"
+#: runs left out that a refusal names
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Collection:
             where that is not to be looked at. Not read here: ``conf`` is the command line's.
         benchmarks: config roots that have benchmarks beside those of ``conf``.
         unwanted: records of completed runs that a choice left out, each with its words.
+        unread: of ``reading`` what was not read, so that nobody knows which runs are there.
     """
 
     completed: list[FoundRun]
@@ -63,6 +67,7 @@ class Collection:
     defaults: Defaults | None = None
     benchmarks: Sequence[Path] = ()
     unwanted: Sequence[tuple[Record, str]] = ()
+    unread: Sequence[str] = ()
 
     @property
     def records(self) -> list[Record]:
@@ -86,6 +91,20 @@ class Collection:
         others = [run for run in self.others if wanted(run.record)]
         return replace(self, completed=completed, others=others)
 
+    @contextmanager
+    def naming_unread(self) -> Iterator[None]:
+        """Let a refusal inside the context name what was not read: it may be what is missed.
+
+        Raises:
+            UserError: one was raised.
+        """
+        try:
+            yield
+        except UserError as error:
+            more = len(self.unread) - _NAMED
+            rest = [f"{more} more are left out."] * (more > 0)
+            raise UserError(" ".join([str(error), *self.unread[:_NAMED], *rest])) from None
+
 
 def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     """Read every record below ``runs``; a run met twice counts once, the later one.
@@ -97,18 +116,18 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     Raises:
         UserError: ``runs`` does not exist or holds no run.
     """
-    warnings: list[str] = []
-    folders = find_runs(runs, warnings) if runs.is_dir() else []
+    unread, warnings = list[str](), list[str]()
+    folders = find_runs(runs, unread) if runs.is_dir() else []
     if not folders:
         said = f"{runs} holds no run" if runs.is_dir() else missing(runs, "is not a folder")
         first = "train something first"
-        if warnings:  # what is in there is not known
+        if unread:  # what is in there is not known
             said = f"{runs} holds no run that you may read"
             first = "let what is named be read by you"
         sentence = f"{said}: {first}, or say where with runs=."
         if may_be_empty:
-            return Collection([], [], [*warnings, sentence])
-        raise UserError(" ".join([*warnings, sentence]))
+            return Collection([], [], [*unread, sentence])
+        raise UserError(" ".join([*unread, sentence]))
     kept: dict[tuple[str, str, str], FoundRun] = {}
     others: list[FoundRun] = []
     unsealed: list[Path] = []
@@ -116,7 +135,7 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
         try:
             run = FoundRun(folder, read_record(folder, unsealed=unsealed))
         except UserError as error:
-            warnings.append(f"left out: {error}")
+            unread.append(f"left out: {error}")
             continue
         record = run.record
         if record.status != "completed":
@@ -133,7 +152,7 @@ def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:
     warnings += without_seal(unsealed)
     killed = _killed(runs, others, warnings)
     others = _without_left_over(others, killed, [*kept.values()], warnings)
-    return Collection(list(kept.values()), others, warnings, killed)
+    return Collection([*kept.values()], others, [*unread, *warnings], killed, unread=unread)
 
 
 def _without_left_over(

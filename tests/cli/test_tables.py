@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from covering import pairs
 from fabricated_runs import agreeing, put
 from flat_results import fields, flat
 
-from hydra_peft.cli import tables
+from hydra_peft.cli import report, tables
 from hydra_peft.methods import method_class
 from hydra_peft.runs.record import Record, read_record, write_record
 from hydra_peft.tables import paper_tables
@@ -233,6 +234,35 @@ def test_runs_none_of_which_completed_are_one_sentence(
         assert f"error: no run below {runs} has completed (runs that" in told.err
         assert said in told.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (tables.main, ["tasks=svhn"]),
+        (tables.main, ["methods=linear", "compare=all"]),
+        (tables.main, ["compare=linear,hydra"]),
+        (report.main, ["tasks=svhn"]),
+    ],
+)
+def test_what_is_asked_for_and_was_left_out_is_named(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    main: Callable[[], int],
+    words: list[str],
+) -> None:
+    for number in range(5):
+        (tmp_path / "runs" / f"edited{number}").mkdir()
+        (tmp_path / "runs" / f"edited{number}" / "result.json").write_text("{")
+    out = tmp_path / "out.html"
+    monkeypatch.setattr(sys, "argv", ["script", *words, f"runs={runs}", f"out={out}"])
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {words[0].split(',')[0]}")
+    assert said.count(f" left out: {runs}/edited") == 3
+    assert said.endswith(" 2 more are left out.\n")
 
 
 def test_missing_published_numbers_are_one_sentence(
