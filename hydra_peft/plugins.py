@@ -17,6 +17,7 @@ modules go before installed plugins of the same name.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib
@@ -27,6 +28,7 @@ import pkgutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -164,6 +166,65 @@ def hash_of(module: str) -> str | None:
         for point in points
     }
     return _hash(module) if module in installed or module in used() else None
+
+
+def check_origins(origins: object, run: str) -> None:
+    """Check that the plugins that a run recorded are known here, and are the same code.
+
+    Args:
+        origins: by key, as :func:`hydra_peft.config.identity.plugin_origins` gives them.
+        run: which run it is, for the message.
+
+    Raises:
+        UserError: one is not known or another one; the message says what is to be done.
+    """
+    told = origins.items() if isinstance(origins, dict) else ()
+    plugins = [(str(key), _recorded(one)) for key, one in told if isinstance(one, dict)]
+    missing = [one for _, one in plugins if hash_of(one.module) is None]
+    for key, one in plugins:
+        of = " ".join(in_one_line(part) for part in (one.distribution, one.version) if part)
+        wanted = f"{run} has its {key} from {in_one_line(one.module)}" + f" ({of})" * bool(of)
+        if one in missing:
+            named = naming(m.module for m in missing if m == one or _can_be_named(m))
+            if _can_be_named(one):
+                raise UserError(f"{wanted}, which a run's folder may not load: {named}.")
+            remedy = "install it" if of else f"put its folder on PYTHONPATH, and {named}"
+            raise UserError(f"{wanted}, which this Python does not have: {remedy}.")
+        if hash_of(one.module) != one.sha256:
+            raise UserError(f"{wanted}, and here that module is another one: install that version.")
+
+
+def naming(modules: Iterable[str]) -> str:
+    """Return what is to be done for ``modules`` to be known beside those that are."""
+    names = sorted({*modules, *used()})
+    return (
+        f"give plugins=[{','.join(names)}], if you trust that code (in Python: "
+        f"from hydra_peft.plugins import use; use({names}))"
+    )
+
+
+def _recorded(told: dict[str, Any]) -> Origin:
+    parts = (told.get(field.name) for field in dataclasses.fields(Origin))
+    return Origin(*("" if part is None else str(part) for part in parts))
+
+
+def _can_be_named(one: Origin) -> bool:
+    """Whether ``plugins=`` would find it, and of that distribution.
+
+    Nothing is imported for that, no parent package either: the name may be anybody's.
+    """
+    first, *others = one.module.split(".")
+    if not all(part.isidentifier() for part in (first, *others)):
+        return False
+    try:
+        spec = importlib.util.find_spec(first)
+    except ValueError:  # __main__
+        return False
+    for part in others:
+        places = list((spec.submodule_search_locations if spec else None) or [])
+        spec = PathFinder.find_spec(part, places)
+    same = (one.distribution, one.version)
+    return spec is not None and _distribution_of(one.module) == same
 
 
 def conf_roots() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_an_installed_package_adds_names_and_yaml_files(tmp_path: Path) -> None:
         }
         assert plugins.origin("hydra_peft.methods", "lora") is None
         assert plugins.hash_of(MODULE) == HASH
-        # What a record says is not imported, not even looked for.
+        # What a record says is not imported.
         assert plugins.hash_of("antigravity.nothing") is None
     assert "gain" not in method_names()
     assert plugins.hash_of(MODULE) is None
@@ -115,3 +116,52 @@ def test_two_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match=several):
         plugins.load("hydra_peft.backbones.models", "net")
     forget()
+
+
+def told(module: str, distribution: str = "", version: str = "") -> dict[str, str]:
+    """What a run records of a plugin."""
+    parts = {"module": module, "distribution": distribution, "version": version}
+    return {**parts, "sha256": HASH}
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (
+            {"method": told(MODULE)},
+            r"method from peft_gain\.gain, .*: give plugins=\[peft_gain\.gain",
+        ),
+        (
+            {"head": told(MODULE), "metric x": told("peft_gain.balanced_error")},
+            r"head from .*give plugins=\[peft_gain\.balanced_error,peft_gain\.gain\], if you",
+        ),
+        # Installed it is another run.
+        ({"task": told(MODULE, "peft-gain", "0.1.0")}, r"gain 0\.1\.0\), which .*: install it\.$"),
+        *(
+            (
+                {"data": told(module)},
+                rf"{module}, which this Python does not have: put its folder on PYTHONPATH, and "
+                rf"give plugins=\[{module}\]",
+            )
+            for module in ("peft_gain.other", "peft_gain.gain.more", "antigravity.nothing")
+        ),
+        ({"model": told("../x")}, r"from \.\./x, which this Python does not have"),
+    ],
+)
+def test_what_is_to_be_done_for_a_runs_plugins_is_told_without_importing_them(
+    tmp_path: Path, origins: dict[str, dict[str, str]], said: str
+) -> None:
+    with importable(tmp_path / "site", installed=False):
+        with pytest.raises(UserError, match=rf"^that run has its .*{said}"):
+            plugins.check_origins(origins, "that run")
+        assert not {"peft_gain", "antigravity"} & {*sys.modules}
+
+
+def test_modules_that_are_named_already_are_named_again(tmp_path: Path) -> None:
+    with importable(tmp_path / "site", installed=False):
+        plugins.use([MODULE])
+        plugins.check_origins({"method": told(MODULE)}, "that run")
+        both = {"method": told(MODULE), "metric x": told("peft_gain.balanced_error")}
+        advice = r"plugins=\[peft_gain\.balanced_error,peft_gain\.gain\]"
+        with pytest.raises(UserError, match=advice):
+            plugins.check_origins(both, "that run")

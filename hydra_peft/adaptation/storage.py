@@ -33,11 +33,11 @@ from hydra_peft.adaptation.unsaved import tell_of_unsaved
 from hydra_peft.adaptation.wrappers import unwrap
 from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.disk_errors import disk_reason, remedy
-from hydra_peft.errors import UserError, placed
+from hydra_peft.errors import UserError, did_you_mean, placed
 from hydra_peft.files import named_path, read_json, write_json
 from hydra_peft.hub import local_folder
 from hydra_peft.links import missing
-from hydra_peft.methods import build_method, is_own
+from hydra_peft.methods import build_method, is_own, method_names
 from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import counted, quoted, tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_tensors_and_metadata, write_tensors
@@ -242,6 +242,12 @@ def _method(
         raise UserError(
             f"{path} was saved with a method of your own, {name!r} of class {home!r}: import "
             "that class and pass it, load_adapter(model, folder, method=<the class>)."
+        )
+    if given is None and name not in method_names():
+        raise UserError(
+            f"{path} cannot be used: method {quoted(name)} is unknown"
+            f"{did_you_mean(name, method_names())}: if it is one of your own, import its class and "
+            "pass it, load_adapter(model, folder, method=<the class>), or install its package."
         )
     given = name if given is None else given
     if isinstance(given, str) and given != name:

@@ -28,7 +28,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.files import whole_texts
 from hydra_peft.limits import words_of
 from hydra_peft.plain_text import quoted
-from hydra_peft.plugins import use, used
+from hydra_peft.plugins import naming, use, used
 from hydra_peft.registry import module_names
 from hydra_peft.trackers import Tracker, tracker_class
 
@@ -150,8 +150,7 @@ def check_recorded(values: Mapping[str, Any]) -> RunConfig:
     composed = OmegaConf.create(as_current(values))
     if missing := [name for name in named_plugins(composed) if name not in used()]:
         raise UserError(
-            f"it needs {', '.join(missing)}, which a run's folder may not load: give "
-            f"plugins=[{','.join(missing)}], if you trust that code."
+            f"it needs {', '.join(missing)}, which a run's folder may not load: {naming(missing)}."
         )
     return check_config(composed)
 

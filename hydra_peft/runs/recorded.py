@@ -15,8 +15,7 @@ from hydra_peft.config.schema import ModelConfig, RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import open_regular, read_json
 from hydra_peft.links import missing
-from hydra_peft.plain_text import in_one_line
-from hydra_peft.plugins import hash_of
+from hydra_peft.plugins import check_origins
 from hydra_peft.runs.config_file import CONFIG, not_its_config, read_config
 from hydra_peft.runs.first_look import splits_scored
 from hydra_peft.runs.folder import ADAPTER
@@ -48,7 +47,7 @@ def read_completed(
         UserError: one of both is missing or damaged, or the run did not complete.
     """
     record = read_record(folder, doubts)
-    check_plugins(record.science.get("plugins"), folder)
+    check_origins(record.science.get("plugins"), f"the run in {folder}")
     config = read_run_config(folder)
     if record.status != "completed":
         raise UserError(
@@ -122,31 +121,6 @@ def _check_file(folder: Path, name: str) -> None:
         open_regular(path, links=True).close()
     except FileNotFoundError:
         raise UserError(f"{missing(path)}: put the file itself there.") from None
-
-
-def check_plugins(origins: object, folder: Path) -> None:
-    """Check that the plugins that a run recorded are here, and are the same code.
-
-    Args:
-        origins: by key, as :func:`hydra_peft.config.identity.plugin_origins` gives them.
-        folder: the run's, for the message.
-
-    Raises:
-        UserError: one is missing or another one; the message says of which package.
-    """
-    for key, told in origins.items() if isinstance(origins, dict) else ():
-        if not isinstance(told, dict):
-            continue
-        module = in_one_line(str(told.get("module")))
-        of = " ".join(str(told[key]) for key in ("distribution", "version") if told.get(key))
-        wanted = (
-            f"the run in {folder} has its {key} from {module}" + f" ({in_one_line(of)})" * bool(of)
-        )
-        here = hash_of(module)
-        if here is None:
-            raise UserError(f"{wanted}, which this Python does not have: install it first.")
-        if here != told.get("sha256"):
-            raise UserError(f"{wanted}, and here that module is another one: install that version.")
 
 
 @contextmanager

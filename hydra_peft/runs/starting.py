@@ -22,6 +22,7 @@ from hydra_peft.errors import UserError, WaitsForRun, did_you_mean, placed
 from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
+from hydra_peft.plugins import check_origins
 from hydra_peft.runs.folder import ADAPTER, check_run_folder, runs_of_task
 from hydra_peft.runs.peft_start import PEFT, check_peft_start, is_peft_folder, origin_of_peft
 from hydra_peft.runs.record import FILE, Record, read_record
@@ -171,7 +172,11 @@ def _record(folder: Path) -> Record:
     for name in ADAPTER:
         if not (folder / name).is_file():
             raise UserError(f"that run has no {name}: there is nothing to start from.")
-    method = method_class(str(record.method.get("name")))
+    try:
+        method = method_class(str(record.method.get("name")))
+    except UserError:
+        check_origins(record.science.get("plugins"), "that run")
+        raise
     if method.trains_backbone or not record.parameters["adapter"]:
         raise UserError(
             f"that run's method, {record.method_label}, has no adapter: start from a run of a "

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from plugin_package import importable
+from torch import nn
 
+import hydra_peft
 from hydra_peft.cli import evaluate, tables
+from hydra_peft.errors import UserError
 
 Cli = Callable[..., tuple[int, str, str]]
 METRICS = "+dataset.metrics=[accuracy,mean_per_class,balanced_error]"
@@ -65,9 +68,18 @@ def test_a_module_of_ones_own_is_named_for_each_command_and_never_by_a_run(
     with importable(tmp_path / "again", installed=False):
         assert "peft_gain.gain" not in sys.modules
         assert call(evaluate.main, monkeypatch, *words) == 2
-        assert "peft_gain.gain" not in sys.modules
-        said = capfd.readouterr().err
-        assert "has its method from peft_gain.gain, which this Python does not have" in said
+        named = "which a run's folder may not load: give plugins=[peft_gain.gain], if you trust"
+        said = f"has its method from peft_gain.gain, {named}"
+        assert f"the run in {path.parent} {said}" in capfd.readouterr().err
+        with pytest.raises(UserError, match=r"in Python: .*use\(\['peft_gain\.gain'\]\)"):
+            hydra_peft.load_run(path.parent)
+        with pytest.raises(
+            UserError, match=r"method 'gain' is unknown: .*load_adapter\(.*method=<the class>"
+        ):
+            hydra_peft.load_adapter(nn.Linear(2, 2), path.parent)
+        code, _, err = cli(f"init_from={path.parent}", "method=lora")
+        assert (code, said in err) == (2, True)
+        assert "peft_gain" not in sys.modules
         other = tmp_path / "again" / "peft_gain" / "gain.py"
         other.write_text(other.read_text() + "# changed\n")
         assert call(evaluate.main, monkeypatch, *words, own) == 2
