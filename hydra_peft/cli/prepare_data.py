@@ -124,11 +124,6 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
     if not arguments.source:
         raise UserError("source is missing: give source=<folder of original files>, see --help.")
     source = Path(arguments.source).expanduser()
-    if not arguments.download and not source.is_dir():
-        raise UserError(
-            f"source={missing(source, 'is not a folder')}: put the original files there, or add "
-            "download=true."
-        )
     order = Order(
         benchmark=benchmark,
         tasks=_chosen(arguments.task, _tasks(benchmark)),
@@ -138,12 +133,31 @@ def _prepare(benchmark: str, arguments: Arguments) -> int:
         partial=arguments.partial,
         overwrite=arguments.overwrite,
     )
+    if not order.download and not source.is_dir():
+        raise UserError(_no_source(order))
     _mention_remains(order)
     prepare = _preparer(order)
     if len(order.tasks) == 1:
         prepare(order.tasks[0])
         return 0
     return _report([_outcome(order, task, prepare) for task in order.tasks])
+
+
+def _no_source(order: Order) -> str:
+    """Return that the source is no folder, and what can be done about it for these tasks."""
+    known = _originals_of(order.benchmark)
+    found = [known[task.name] for task in order.tasks if task.name in known]
+    said = f"source={missing(order.source, 'is not a folder')}: put the original files there"
+    if any(one.files for one in found):
+        said += ", or add download=true"
+    # In the order of the tasks, two of which one may be for.
+    pages = dict.fromkeys(f"{one.name}, see {one.page}" for one in found if not one.files)
+    return f"{said}{'; download=true does not fetch ' * bool(pages)}{'; '.join(pages)}."
+
+
+def _originals_of(benchmark: str) -> dict[str, Original]:
+    """Return the originals of a benchmark's tasks by the tasks' names."""
+    return {task: one for one in _originals() for task in one.made(benchmark)}
 
 
 def _mention_remains(order: Order) -> None:
@@ -200,7 +214,7 @@ def _preparer(order: Order) -> Callable[[TaskSpec], str]:
     from hydra_peft.workshop.prepare.originals._prepare import fetch
     from hydra_peft.workshop.prepare.originals._writer import check_absent
 
-    originals = {task: one for one in _originals() for task in one.made(order.benchmark)}
+    originals = _originals_of(order.benchmark)
     fetched = set()
 
     def act(task: TaskSpec) -> str:
@@ -239,7 +253,7 @@ def _write(order: Order, task: TaskSpec, original: Original, folder: Path) -> Wr
         )
     except UserError as error:
         if order.download and not original.files:
-            raise UserError(f"nobody but you can fetch this one: {error}") from None
+            raise UserError(f"download=true does not fetch this one: {error}") from None
         raise
 
 

@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -346,7 +347,7 @@ def test_download_of_all_keeps_originals_apart(cli: Cli, tmp_path: Path, site: P
     assert out.count("fetched, md5") == 1  # two tasks, one original
     assert table(out)["right"] == ("prepared", "")
     assert (
-        "secret: nobody but you can fetch this one: Secret Set: secret/train.bin is not in" in err
+        "secret: download=true does not fetch this one: Secret Set: secret/train.bin is not" in err
     )
     assert "see https://login.example" in err
     # a later call finds them; a task alone too
@@ -441,7 +442,16 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
         (["vtab1k", "source={}"], "task is missing: give task=all, or one or more of left, right"),
         (["vtab1k", "source={}", "task=rigt"], "task 'rigt' is unknown (did you mean 'right'?)"),
         (["vtab1k", "source={}", "task=,"], "task=',' has a name missing"),
-        (["vtab1k", "source={}/x", "task=left"], "/x is not a folder: put the original files"),
+        (
+            ["vtab1k", "source={}/x", "task=left,right"],
+            "/x is not a folder: put the original files there; download=true does not fetch Toy "
+            "Set, see https://toys.example.",
+        ),
+        (
+            ["vtab1k", "source={}/o", "task=secret", "download=true"],
+            "download=true does not fetch this one: source={}/o is not a folder: it should hold "
+            "secret/train.bin, secret/test.bin, see https://login.example.",
+        ),
         (["vtab1k", "source={}", "task=left", "partial=1"], "partial=1 is not allowed"),
         (["vtab1k", "source={}", "task=left", "sorce=x"], "unknown key 'sorce'"),
         (["vtab1k", "left"], "cannot understand 'left'"),
@@ -453,9 +463,33 @@ def test_a_bug_in_one_task_is_shown_and_the_rest_goes_on(
 def test_mistakes(cli: Cli, tmp_path: Path, arguments: list[str], message: str) -> None:
     code, out, err = cli(*(argument.format(tmp_path) for argument in arguments))
     assert (code, out) == (2, "")
-    assert message in err
+    assert message.format(tmp_path) in err
     assert err.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.usefixtures("site")
+def test_download_is_offered_for_what_it_fetches(cli: Cli, tmp_path: Path) -> None:
+    first = f"source={tmp_path}/x is not a folder: put the original files there"
+    for chosen, advice in (
+        ("left", ", or add download=true."),
+        ("all", ", or add download=true; download=true does not fetch Secret Set, see https://"),
+    ):
+        code, _, err = cli("vtab1k", f"task={chosen}", f"source={tmp_path}/x", "out=out")
+        assert (code, f"{first}{advice}" in err) == (2, True)
+
+
+@pytest.mark.parametrize("task", ["fashion_mnist", "elpv"])
+def test_where_the_originals_of_real_come_from_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], root: Path, task: str
+) -> None:
+    argv = ["prepare_data.py", "real", f"task={task}", "source=/none/at/all", "out=/none/either"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert prepare_data.main() == 2
+    said, page = capfd.readouterr().err, (root / "docs" / "real.md").read_text()
+    command = re.search(r"or (?:on Debian )?((?:apt-get|pip) .+) and give (source=.+)\.", said)
+    assert command is not None
+    assert all(word in page for word in command.groups())
 
 
 @pytest.mark.parametrize("words", [["--help"], ["vtab1k", "-h"], ["help"]])

@@ -50,6 +50,8 @@ def fetch(original: Original, task: str, folder: Path, get: Callable[..., Path] 
         UserError: a file cannot be fetched, or is another one than was published.
         OSError: the disk is full or the folder not writable.
     """
+    if not original.files:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     source = open_source(original, folder)
     missing = []

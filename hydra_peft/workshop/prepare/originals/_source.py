@@ -35,7 +35,7 @@ class SourceFolder:
     def __init__(self, folder: Path, *, name: str, needs: Sequence[str], page: str) -> None:
         if not folder.is_dir():
             said = missing(folder, "is not a folder")
-            raise UserError(f"source={said}: it should hold {', '.join(needs)}.")
+            raise UserError(f"source={said}: it should hold {', '.join(needs)}, see {page}.")
         self.folder = folder
         self.name = name
         self.needs = needs

@@ -68,8 +68,8 @@ ORIGINAL = Original(
     name="ELPV",
     tasks=dict.fromkeys(("elpv", "elpv_type"), one_pool(31, 39)),
     files=(),
-    page="https://github.com/zae-bayern/elpv-dataset, CC BY-NC-SA 4.0; pip download --no-deps "
-    "elpv-dataset==1.0.0.post1",
+    page="https://github.com/zae-bayern/elpv-dataset (CC BY-NC-SA 4.0), or pip download --no-deps "
+    "elpv-dataset==1.0.0.post1 -d elpv and give source=elpv",
     needs=(f"{WHEEL}, or from it the folder elpv_dataset",),
     pools=_pools,
 )

@@ -25,8 +25,8 @@ ORIGINAL = Original(
     name="Fashion-MNIST",
     tasks={"fashion_mnist": two_pools(90)},
     files=(),  # Debian's package manager brings it, and torchvision does
-    page="https://github.com/zalandoresearch/fashion-mnist, MIT; Debian: apt-get install "
-    "dataset-fashion-mnist",
+    page="https://github.com/zalandoresearch/fashion-mnist (MIT), or on Debian apt-get install "
+    "dataset-fashion-mnist and give source=/usr/share/datasets/fashion-mnist",
     needs=tuple(f"{name}.gz" for name in SHA256),
     pools=partial(idx_pools, folder="FashionMNIST/raw", sha256=SHA256),
 )
