@@ -40,13 +40,14 @@ Say what a trained run sees in images, or reads in texts; write it as a table.
 python scripts/predict.py run=<folder> images=<file, folder or glob> [output=predictions.csv]
                           [device=auto] [merged=false] [checkpoint=<file>]
                           [plugins=<module>]
-python scripts/predict.py run=<folder> texts=<table> [columns=<name>,<name>] [...]
+python scripts/predict.py run=<folder> texts=<table> [columns=<name>[,<name>]] [...]
 
   run         a run folder, as train.py printed it
   images      a file, a folder (its images and those of folders in it) or a quoted glob
               ('photos/**/*.jpg')
   texts       of a run that reads texts: a table of them, .csv, .tsv, .jsonl or .parquet
-  columns     names of its columns of texts, where they are not those of the run's task
+  columns     names of its columns of texts, as many as the run reads, where they are not those of
+              the run's task
   output      the table, .csv: image, or row and texts; prediction; then a column for each class:
               its probability (several labels an example: of each; a regression: the value alone)
   device      auto, cpu or cuda

@@ -46,19 +46,23 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     path = Path(file).expanduser()
     own = text_columns(config.dataset.source, config.dataset.name)
     names = tuple(listed("columns", columns)) if columns else own
+    # Of a plugin's source nobody knows: it may read one text or two.
+    forms = [_form(count) for count in ((len(own),) if own else range(1, _MOST + 1))]
     if len(names) > _MOST or len(names) != len(own or names):
-        task = f"{len(own)} of them ({', '.join(own)})" if own else "of them as it was trained on"
+        reads = f"{len(own)} ({', '.join(own)})" if own else f"at most {_MOST}"
         raise UserError(
             f"columns={columns} names {counted(len(names), 'column')} of texts, and this run "
-            f"reads {task}: name so many, with a comma between."
+            f"reads {reads}: give {' or '.join(forms)}."
         )
     try:
         found = read_columns(path, names)
     except UserError as error:
-        advice = ": say with columns=<name>,<name> which have the texts." * (
-            "column '" in str(error)
-        )
-        raise UserError(str(error).rstrip(".") + (advice or ".")) from None
+        if "column '" not in str(error):
+            raise
+        have = "has the text" if forms == [_form(1)] else "have the texts"
+        raise UserError(
+            f"{str(error).rstrip('.')}: say with {' or '.join(forms)} which {have}."
+        ) from None
     texts: list[tuple[int, tuple[str, ...]]] = []
     errors = []
     for number, row in enumerate(zip(*found.values(), strict=True), 1):
@@ -73,6 +77,11 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     if not texts and not errors:
         raise UserError(f"{os.fspath(path)} has no rows: there is nothing to predict.")
     return TextRows(names, texts, errors)
+
+
+def _form(count: int) -> str:
+    """Return how so many columns are named on the command line."""
+    return f"columns={','.join(['<name>'] * count)}"
 
 
 def _is_text(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from fabricated_models import put_model
 
 import hydra_peft
 from hydra_peft.cli import predict
+from hydra_peft.cli.text_rows import read_rows
+from hydra_peft.config.check import check_config
+from hydra_peft.errors import UserError
 
 pytest.importorskip("transformers", reason="text encoders need transformers: hydra-peft[text]")
 
@@ -103,9 +107,12 @@ def test_rows_without_a_text_are_named_and_left_out(call: Call, tmp_path: Path) 
         (["images=photos"], "takes texts: give texts=... in the place of images=."),
         (["texts=none.csv"], "none.csv is not there or is not a file."),
         (["texts=a.jsonl"], "no column 'premise' (it has a, b): say with columns=<name>,<name>"),
-        (["texts=a.jsonl", "columns=a"], "columns=a names 1 column of texts, and this run reads"),
+        (["texts=a.jsonl", "columns=a"], "names 1 column of texts, and this run reads 2 ("),
         (["texts=a.jsonl", "columns=a,a"], "columns names 'a' twice: leave one of them out."),
-        (["texts=a.jsonl", "columns=a,b,c"], "reads 2 of them (premise, hypothesis)"),
+        (
+            ["texts=a.jsonl", "columns=a,b,c"],
+            "2 (premise, hypothesis): give columns=<name>,<name>.",
+        ),
         (["texts=a.csv", "output=./a.csv"], "output=a.csv is a.csv, which is read here"),
         (["texts=empty.tsv"], "empty.tsv has no rows: there is nothing to predict."),
     ],
@@ -133,3 +140,20 @@ def test_texts_for_a_run_of_images_are_a_sentence(
     code, _, err = call(f"run={folder}", "images=.", "columns=a")
     assert code == 2
     assert "columns=a is of a table of texts: leave it out." in err
+
+
+def test_as_many_columns_are_asked_for_as_the_run_reads(
+    compose_train: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = ("model=roberta_mini", "dataset=mini_glue/acceptable", "method=lora_glue")
+    config = check_config(compose_train(*words))
+    file = put(tmp_path / "one.jsonl", {"a": "x", "b": "y"})
+    for columns, said in (
+        ("", f"{file} has no column 'sentence' (it has a, b): say with columns=<name> which has "),
+        ("c", "no column 'c' (it has a, b): say with columns=<name> which has the text."),
+        ("a,b", "columns=a,b names 2 columns of texts, and this run reads 1 (sentence): give "),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)) as raised:
+            read_rows(config, str(file), columns)
+        assert "columns=<name>,<name>" not in str(raised.value)
+    assert read_rows(config, str(file), "a").texts == [(1, ("x",))]
