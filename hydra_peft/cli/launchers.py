@@ -132,8 +132,11 @@ class PackedLauncher(_JobsLauncher):
     def remarks(self, jobs: Sequence[PlannedJob]) -> list[str]:
         """Return a line for a plan: how many share steps, and which do not, and why."""
         from hydra_peft.packing.reasons import packed_line
+        from hydra_peft.sweeps.plan_text import own_words
 
-        return [packed_line([(one.job.name, one.config) for one in jobs if one.config])]
+        named = zip(own_words(jobs), jobs, strict=True)
+        started = [(words, one.config) for words, one in named if one.starts and one.config]
+        return [packed_line(started)] if started else []
 
 
 class RayLauncher(_JobsLauncher):

@@ -115,7 +115,7 @@ class Sweeps(Sweeper):
 
         if self._is_dry([job.config for job in planned]):
             show(planned, self._slots(planned))
-            for line in self._remarks([one for one in planned if one.starts]):
+            for line in self._remarks(planned):
                 print(line)
             for later in self.waiting:
                 print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
@@ -196,10 +196,10 @@ class Sweeps(Sweeper):
         count = getattr(self.launcher, "slots", None)
         return count(configs) if count is not None and configs else 1
 
-    def _remarks(self, to_start: Sequence[PlannedJob]) -> list[str]:
+    def _remarks(self, planned: Sequence[PlannedJob]) -> list[str]:
         """Return what the launcher says of a plan."""
         remarks = getattr(self.launcher, "remarks", None)
-        return [] if remarks is None or not to_start else remarks(to_start)
+        return [] if remarks is None else remarks(planned)
 
     def _check_own_settings(self, config: DictConfig) -> None:
         # Whether -m or a preset makes it a sweep.

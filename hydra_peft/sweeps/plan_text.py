@@ -33,11 +33,10 @@ def plan_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
     times = job_times(planned)
     shared = _shared(planned)
     rows = [("job", "state", "time", "overrides", "folder or reason")]
-    for number, (job, seconds) in enumerate(zip(planned, times, strict=True), start=1):
-        own = " ".join(word for word in job.job.overrides if word not in shared) or "-"
+    jobs = zip(planned, times, own_words(planned), strict=True)
+    for number, (job, seconds, own) in enumerate(jobs, start=1):
         time = duration(seconds) if job.starts else "-"
-        texts = (in_one_line(own), in_one_line(_about(job)))
-        rows.append((str(number), _state(job), time, *texts))
+        rows.append((str(number), _state(job), time, own, in_one_line(_about(job))))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
@@ -47,6 +46,13 @@ def plan_text(planned: Sequence[PlannedJob], slots: int = 1) -> str:
         lines.insert(0, in_one_line(f"all jobs: {' '.join(shared)}"))
     lines += [f"below {root}" for root in roots]
     return "\n".join([*lines, *_sums(planned, times, slots)])
+
+
+def own_words(planned: Sequence[PlannedJob]) -> list[str]:
+    """Return of each job the overrides that not all have, which tell it from the others."""
+    shared = _shared(planned)
+    own = (" ".join(w for w in job.job.overrides if w not in shared) or "-" for job in planned)
+    return [in_one_line(words) for words in own]
 
 
 def done_line(record: Record) -> str:

@@ -81,6 +81,15 @@ def test_no_advice_is_refused_when_it_is_followed(
     assert not list(tmp_path.iterdir())
 
 
+def test_jobs_that_are_not_packed_are_named_by_what_differs(cli: Cli) -> None:
+    words = ("-m", "hydra/launcher=packed", "method=linear,lora", "seed=0,1")
+    code, out, err = cli(*words, "sweep.dry_run=true")
+    assert (code, err) == (0, "")
+    line = out.splitlines()[-1]
+    assert line.startswith("2 of 4 jobs share their steps: ")
+    assert "; alone: method=linear seed=0, method=linear seed=1 (linear trains " in line
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -107,9 +107,12 @@ def test_the_first_failure_stops_all_where_that_is_asked_for(
     [
         (("method=lora",), None),
         (("method=vera",), None),
-        (("method=linear",), "linear adapts more or less than linear layers"),
-        (("method=full",), "full adapts more or less than linear layers"),
-        (("method=vpt_deep",), "vpt_deep adapts more or less than linear layers"),
+        (
+            ("method=linear",),
+            "linear trains the head alone, so no step of the backbone is left to share",
+        ),
+        (("method=full",), "full trains the backbone, so no product is frozen"),
+        (("method=vpt_deep",), "vpt_deep adapts more than linear layers"),
         (("method=lora", "train.profile=true"), "train.profile=true looks at one run"),
     ],
 )
@@ -122,9 +125,27 @@ def test_a_plan_says_what_is_done_alone(
 def test_a_plan_names_each_reason_once(make_job: MakeJob) -> None:
     config = make_job("method=lora").run_config()
     linear: Any = dataclasses.replace(config, method=make_job().run_config().method)
-    assert packed_line([("a", config), ("b", linear), ("c", linear)]) == (
-        "1 of 3 jobs share their steps; alone: b, c (linear adapts more or less than linear layers)"
+    trains = "(linear trains the head alone, so no step of the backbone is left to share)"
+    assert packed_line([("a", config), ("b", linear), ("c", linear), ("d", config)]) == (
+        "2 of 4 jobs share their steps: each product with frozen weights is computed once for all "
+        f"of them; alone: b, c {trains}"
     )
+    none = "no other one here could share steps on its backbone, in its precision"
+    double = dataclasses.replace(config, precision="bf16")
+    for other, jobs in (
+        (linear, f"alone: a ({none}); alone: b {trains}"),
+        (double, f"alone: a, b ({none})"),
+    ):
+        said = packed_line([("a", config), ("b", other)])
+        assert said == f"no job shares steps with another; {jobs}"
+    search = dataclasses.replace(config.protocol, tune=True)
+    searched = dataclasses.replace(config, protocol=search)
+    said = packed_line([("a", searched), ("b", linear)])
+    assert said.startswith("the trials of 1 of 2 jobs share their steps: ")
+    dataset = dataclasses.replace(config.dataset, source="mini_glue", name="acceptable")
+    texts = dataclasses.replace(config, dataset=dataset)
+    alone = "; alone: a, b (texts differ in length, so no batch is shared)"
+    assert packed_line([("a", texts), ("b", texts)]).endswith(alone)
 
 
 def test_without_a_further_thread_fewer_runs_share_steps(
