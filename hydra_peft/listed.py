@@ -13,21 +13,26 @@ _LONGEST = 200
 _QUOTES = ("'", '"')
 
 
-def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
+def listed(key: str, text: str, known: Iterable[str] = (), *, brackets: bool = True) -> list[str]:
     """Return the names in ``text``, without blanks around them, in their order.
 
     Args:
         key: what is given them, for messages.
         text: as it was typed; one name needs no comma, and each may be in quotation marks, as
-            messages print those that have commas.
+            messages print those that have commas. All may be in brackets, as lists of train.py are.
         known: names that there are, which may have commas of their own: they are found whole,
             with and without blanks behind these, and returned as they are here.
+        brackets: False where a name itself may begin and end with these.
 
     Raises:
         UserError: a name is empty, such as that of a variable of the shell that is not set, or is
             there twice.
     """
-    names = _names(_words(text), _by_words(known))
+    by_words = _by_words(known)
+    words = _words(text)
+    if brackets and words not in by_words:
+        words = _words(without_brackets(text))
+    names = _names(words, by_words)
     if "" in names:
         raise UserError(
             f"{key}={quoted(text)} has a name missing beside a comma: leave the comma out, or give "
@@ -36,6 +41,18 @@ def listed(key: str, text: str, known: Iterable[str] = ()) -> list[str]:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{key} names {quoted(twice)} twice: leave one of them out.")
     return names
+
+
+def without_brackets(text: str) -> str:
+    """Return what is in the brackets that ``text`` stands in as a whole; without them ``text``."""
+    text, deep = text.strip(), 0
+    if not (text.startswith("[") and text.endswith("]")):
+        return text
+    for mark in text[:-1]:
+        deep += (mark == "[") - (mark == "]")
+        if deep == 0:  # such as [a],[b]
+            return text
+    return text[1:-1]
 
 
 def as_known(text: str, known: Iterable[str]) -> str:

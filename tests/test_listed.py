@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hydra_peft.errors import UserError
@@ -12,9 +14,32 @@ def test_names_in_their_order() -> None:
     assert listed("methods", "lora, hydra ,linear") == ["lora", "hydra", "linear"]
 
 
-@pytest.mark.parametrize("text", ["", ",", "lora,", ",lora", "lora,,hydra", "lora, ,hydra"])
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("[lora,linear]", ["lora", "linear"]),
+        (" [ lora , 'linear' ]", ["lora", "linear"]),
+        ("[lora]", ["lora"]),
+        ("[a],[b]", ["[a]", "[b]"]),
+        ("[a,b],c", ["[a, b]", "c"]),
+        ("[a", ["[a"]),
+        ("'[a]'", ["[a]"]),
+    ],
+)
+def test_a_list_may_have_the_brackets_of_train(typed: str, names: list[str]) -> None:
+    assert listed("methods", typed) == names
+
+
+def test_brackets_of_a_name_stay_with_it() -> None:
+    assert listed("compare", "[a, b]", ["[a,b]", "a"]) == ["[a,b]"]
+    assert listed("columns", "[a]", brackets=False) == ["[a]"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", ",", "lora,", ",lora", "lora,,hydra", "lora, ,hydra"])
 def test_a_name_that_is_missing(text: str) -> None:
-    with pytest.raises(UserError, match=f"methods='{text}' has a name missing beside a comma"):
+    with pytest.raises(
+        UserError, match=f"methods='{re.escape(text)}' has a name missing beside a comma"
+    ):
         listed("methods", text)
 
 

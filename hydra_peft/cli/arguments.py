@@ -16,7 +16,7 @@ from hydra_peft.cli.parted_words import AT_BLANKS, apart, gathered
 from hydra_peft.commands import as_started
 from hydra_peft.errors import UserError, did_you_mean, near
 from hydra_peft.limits import check_limits
-from hydra_peft.listed import listed
+from hydra_peft.listed import listed, without_brackets
 from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use
 
@@ -128,7 +128,7 @@ def _typed(key: str, text: str, kind: Any) -> Any:
                 f"{key}={text} is not allowed: it must be {', '.join(others)} or {last}."
             )
         return text == "true" if kind is bool else text
-    parts = text.split(",") if kind is not int else [text]
+    parts = without_brackets(text).split(",") if kind is not int else [text]
     if not all(re.fullmatch(r"0*[1-9][0-9]{,17}", part) for part in parts):
         # More is no size of anything, and no number of torch's.
         expected = "a positive whole number" if kind is int else "positive whole numbers"

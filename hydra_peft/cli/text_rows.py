@@ -45,7 +45,7 @@ def read_rows(config: RunConfig, file: str, columns: str) -> TextRows:
     """
     path = Path(file).expanduser()
     own = text_columns(config.dataset.source, config.dataset.name)
-    names = tuple(listed("columns", columns)) if columns else own
+    names = tuple(listed("columns", columns, brackets=False)) if columns else own
     # Of a plugin's source nobody knows: it may read one text or two.
     forms = [_form(count) for count in ((len(own),) if own else range(1, _MOST + 1))]
     if len(names) > _MOST or len(names) != len(own or names):

@@ -157,3 +157,4 @@ def test_as_many_columns_are_asked_for_as_the_run_reads(
             read_rows(config, str(file), columns)
         assert "columns=<name>,<name>" not in str(raised.value)
     assert read_rows(config, str(file), "a").texts == [(1, ("x",))]
+    assert read_rows(config, str(put(file, {"[a]": "y"})), "[a]").texts == [(1, ("y",))]
