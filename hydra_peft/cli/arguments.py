@@ -21,6 +21,19 @@ from hydra_peft.plain_text import quoted
 from hydra_peft.plugins import use
 
 T = TypeVar("T")
+#: what scripts call a key of train.py
+_OF_TRAIN = {
+    "paths.runs": ("runs",),
+    "paths.cache": ("cache",),
+    "paths.data": ("data",),
+    "model.checkpoint": ("checkpoint",),
+    "dataset": ("tasks", "task"),
+    "method": ("methods",),
+    "train.batch_size": ("batch_sizes",),
+    "train.epochs": ("epochs",),
+    "launcher.pack": ("pack",),
+    "--config-dir": ("config_dir",),
+}
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -55,6 +68,8 @@ def parse_arguments(
             if meant := _with_key(word, known, values, usage):
                 raise UserError(f"cannot understand '{word}': {meant}.")
             names = [*known, *beside]
+            if same := _as_here(key, value, names):
+                raise UserError(f"unknown key '{key}': it is of train.py, type {same} here.")
             raise UserError(
                 f"unknown key '{key}'{did_you_mean(key, names)}; known: {', '.join(names)}."
             )
@@ -99,6 +114,14 @@ def _with_key(word: str, known: Iterable[str], given: Iterable[str], usage: str)
         several = "a comma before it" if f"{key}=<folder>[," in usage else "a command of its own"
         return f"{key} is given before, and a folder more needs {several}"
     return f"if it is the folder of {key}, type {shlex.quote(f'{key}={word}')}"
+
+
+def _as_here(key: str, value: str, known: Sequence[str]) -> str:
+    """Return the word for what ``key`` of train.py is given; empty where it is not ``known``."""
+    own = next((name for name in _OF_TRAIN.get(key, ()) if name in known), "")
+    # A task is named without the folder of its yaml.
+    value = re.sub(r"\w+/", "", value) if key == "dataset" else value
+    return shlex.quote(f"{own}={value or '...'}") if own else ""
 
 
 def check_given_once(words: Iterable[str]) -> None:

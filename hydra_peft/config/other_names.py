@@ -1,4 +1,5 @@
-"""Keys of a run's config by the names that other libraries give them: peft, timm, transformers."""
+"""Keys of a run's config by the names that others give them: peft, timm, transformers, scripts of
+ours."""
 
 from __future__ import annotations
 
@@ -41,6 +42,10 @@ _KEYS = {
     "output_dir": "paths.runs",
     "fp16": "precision",
     "bf16": "precision",
+    # scripts/tables.py, scripts/check_data.py
+    "task": "dataset",
+    "tasks": "dataset",
+    "config_dir": "--config-dir",
 }
 #: what is counted in other units here
 _UNITS = {"method.scale": "alpha / rank", "scheduler.warmup_epochs": "in epochs"}

@@ -5,13 +5,24 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 
-from hydra_peft.cli import check_data, train
+from hydra_peft.cli import (
+    check_data,
+    evaluate,
+    figures,
+    predict,
+    report,
+    status,
+    tables,
+    train,
+)
 from hydra_peft.cli.arguments import parse_arguments
 from hydra_peft.errors import UserError
 from hydra_peft.limits import Limits
@@ -50,6 +61,36 @@ def test_numbers_may_have_limits() -> None:
         UserError, match=r"^sizes\[1\]=100 is not allowed: it must be at most 99\.$"
     ):
         parse_arguments(Settings, ["sizes=1,100"], "")
+
+
+@pytest.mark.parametrize(
+    ("main", "word", "same"),
+    [
+        (status.main, "paths.runs=/some place", "'runs=/some place'"),
+        (tables.main, "paths.runs=/x", "runs=/x"),
+        (tables.main, "dataset=mini/digits,dtd", "tasks=digits,dtd"),
+        (tables.main, "method=[lora,hydra]", "'methods=[lora,hydra]'"),
+        (tables.main, "--config-dir=my", "config_dir=my"),
+        (report.main, "paths.runs=/x", "runs=/x"),
+        (figures.main, "paths.cache=/x", None),
+        (evaluate.main, "paths.data=/x", "data=/x"),
+        (evaluate.main, "paths.cache=/x", "cache=/x"),
+        (evaluate.main, "paths.runs=/x", None),
+        (predict.main, "model.checkpoint=/x", "checkpoint=/x"),
+    ],
+)
+def test_what_train_calls_otherwise_is_told(
+    main: Callable[[], int],
+    word: str,
+    same: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["script", word])
+    assert main() == 2
+    key, said = word.partition("=")[0], capsys.readouterr().err
+    told = f"error: unknown key '{key}': it is of train.py, type {same} here.\n"
+    assert said == told if same else said.startswith(f"error: unknown key '{key}'; known: ")
 
 
 @pytest.mark.parametrize("suite", SETTINGS)

@@ -199,6 +199,8 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["method.lora_alpha=8"], "(did you mean 'method.scale', alpha / rank?); known here: "),
         (["optimizer.learning_rate=1"], "learning_rate' (did you mean 'optimizer.lr'?); known"),
         (["fp16=true"], "unknown key 'fp16' (did you mean 'precision'?)"),
+        (["tasks=dtd"], "unknown key 'tasks' (did you mean 'dataset'?)"),
+        (["config_dir=x"], "unknown key 'config_dir' (did you mean '--config-dir'?)"),
         (["lora.seed=1"], "unknown key 'lora.seed': it stands without a group, as seed."),
         (["train.paths.runs=/x"], "unknown key 'train.paths.runs' (did you mean 'paths.runs'?)"),
         (["model.depth=3"], "(did you mean 'model.arguments.depth'?)"),
