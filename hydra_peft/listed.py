@@ -19,7 +19,8 @@ def listed(key: str, text: str, known: Iterable[str] = (), *, brackets: bool = T
     Args:
         key: what is given them, for messages.
         text: as it was typed; one name needs no comma, and each may be in quotation marks, as
-            messages print those that have commas. All may be in brackets, as lists of train.py are.
+            messages print those that have commas, or several of ``known`` in one pair of them. All
+            may be in brackets, as lists of train.py are.
         known: names that there are, which may have commas of their own: they are found whole,
             with and without blanks behind these, and returned as they are here.
         brackets: False where a name itself may begin and end with these.
@@ -34,10 +35,8 @@ def listed(key: str, text: str, known: Iterable[str] = (), *, brackets: bool = T
         words = _words(without_brackets(text))
     names = _names(words, by_words)
     if "" in names:
-        raise UserError(
-            f"{key}={quoted(text)} has a name missing beside a comma: leave the comma out, or give "
-            "a name."
-        )
+        why = "has a name missing beside a comma: leave the comma out, or give a name"
+        raise UserError(f"{key}={quoted(text)} {why if names[1:] else 'names none: give a name'}.")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{key} names {quoted(twice)} twice: leave one of them out.")
     return names
@@ -53,6 +52,14 @@ def without_brackets(text: str) -> str:
         if deep == 0:  # such as [a],[b]
             return text
     return text[1:-1]
+
+
+def in_one_pair(name: str, text: str) -> str:
+    """Return what to do about an unknown ``name`` that ``text`` has in one pair of quotation marks
+    with commas inside; nothing about another one."""
+    bare, found = "".join(name.split()), "".join(text.split())
+    whole = "," in bare and any(mark + bare + mark in found for mark in _QUOTES)
+    return " (in one pair of quotation marks: give each name its own)" if whole else ""
 
 
 def as_known(text: str, known: Iterable[str]) -> str:
@@ -78,23 +85,35 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _names(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[str]:
-    """Return the names that ``words`` are of: as few that are not known as can be, then the
-    longest first. What of an unknown name stands in brackets or quotation marks stays with it."""
+    """Return the names that ``words`` are of."""
+    names = list[str]()
+    for own in _each(words, known):
+        whole = _unquoted(text := ", ".join(own))
+        inside = _each(_words(whole), known) if whole != text and own not in known else []
+        if inside and all(part in known for part in inside):
+            names += [known[part] for part in inside]
+        else:
+            names.append(known.get(own) or whole)
+    return names
+
+
+def _each(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[tuple[str, ...]]:
+    """Return the words of each name: as few that are not known as can be, then the longest first.
+    What of an unknown name stands in brackets or quotation marks stays with it."""
     sizes = sorted({len(name) for name in known}, reverse=True)
     unknown, step = [0] * (len(words) + 1), [1] * len(words)
     for at in reversed(range(len(words))):
         step[at] = end = _together(words, at)
         unknown[at] = unknown[at + end] + 1
         for size in sizes:
-            found = tuple(words[at : at + size])
-            if len(found) == size and found in known and unknown[at + size] < unknown[at]:
+            own = tuple(words[at : at + size])
+            if len(own) == size and own in known and unknown[at + size] < unknown[at]:
                 unknown[at], step[at] = unknown[at + size], size
-    names, at = list[str](), 0
+    found, at = list[tuple[str, ...]](), 0
     while at < len(words):
-        own = tuple(words[at : at + step[at]])
-        names.append(known.get(own) or _unquoted(", ".join(own)))
+        found.append(tuple(words[at : at + step[at]]))
         at += step[at]
-    return names
+    return found
 
 
 def _together(words: Sequence[str], at: int) -> int:

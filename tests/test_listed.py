@@ -7,7 +7,7 @@ import re
 import pytest
 
 from hydra_peft.errors import UserError
-from hydra_peft.listed import as_known, listed
+from hydra_peft.listed import as_known, in_one_pair, listed
 
 
 def test_names_in_their_order() -> None:
@@ -35,12 +35,31 @@ def test_brackets_of_a_name_stay_with_it() -> None:
     assert listed("columns", "[a]", brackets=False) == ["[a]"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", ",", "lora,", ",lora", "lora,,hydra", "lora, ,hydra"])
+@pytest.mark.parametrize("text", [",", "[,]", "lora,", ",lora", "lora,,hydra", "lora, ,hydra"])
 def test_a_name_that_is_missing(text: str) -> None:
     with pytest.raises(
         UserError, match=f"methods='{re.escape(text)}' has a name missing beside a comma"
     ):
         listed("methods", text)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '""', '" "', "''"])
+def test_no_name_at_all(text: str) -> None:
+    with pytest.raises(UserError, match="names none: give a name"):
+        listed("methods", text)
+
+
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_a_list_in_one_pair_of_quotation_marks_is_its_names(mark: str) -> None:
+    known = ("lora", "hydra", "a, b")
+    assert listed("methods", f"{mark}lora, hydra{mark}", known) == ["lora", "hydra"]
+    assert listed("methods", f"{mark}a,b,lora{mark},hydra", known) == ["a, b", "lora", "hydra"]
+    # One name of that kind goes before, and an unknown one stays as it is.
+    assert listed("methods", f"{mark}lora,hydra{mark}", (*known, "lora, hydra")) == ["lora, hydra"]
+    assert listed("methods", f"{mark}lora,full{mark}", known) == ["lora, full"]
+    assert "give each name its own" in in_one_pair("lora, full", f"{mark}lora,full{mark}")
+    assert not in_one_pair("lora, full", "lora,full")
+    assert not in_one_pair("full", f"{mark}full{mark}")
 
 
 def test_a_name_that_is_there_twice() -> None:

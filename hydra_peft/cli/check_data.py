@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,12 +114,13 @@ def usual_benchmark(task: str) -> str:
     """Return a benchmark that is prepared from files and has ``task``, VTAB-1k first."""
     prepared = [one for one in all_benchmarks().values() if one.prepared]
     prepared.sort(key=lambda one: one.name != _USUAL)
-    having = [one for one in prepared if set(_names(task)) <= one.tasks.keys()]
+    known = {name for one in prepared for name in one.tasks}
+    having = [one for one in prepared if set(_names(task, known)) <= one.tasks.keys()]
     return (having or prepared)[0].name
 
 
-def _names(text: str) -> list[str]:
-    return [] if text == "all" else listed("task", text)
+def _names(text: str, known: Iterable[str]) -> list[str]:
+    return [] if text == "all" else listed("task", text, known)
 
 
 def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
@@ -130,7 +131,7 @@ def choose_tasks(tasks: Mapping[str, object], text: str) -> list[str]:
     """
     if text == "all":
         return list(tasks)
-    names = _names(text)
+    names = _names(text, tasks)
     for name in names:
         check_one_of("task", name, tasks, "choose all, or some of")
     return names

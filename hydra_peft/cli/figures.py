@@ -207,7 +207,7 @@ def _collected(arguments: Arguments, settings: Any) -> Collection:
     from hydra_peft.runs.selection import NAMES, chosen_by
 
     collection = collect(Path(arguments.runs).expanduser())
-    wanted = chosen_by({key: getattr(settings, key, "") for key in NAMES})
+    wanted = chosen_by({key: getattr(settings, key, "") for key in NAMES}, collection)
     for warning in collection.only(wanted).warnings:
         print(in_short(f"note: {warning}"))
     return dataclasses.replace(

@@ -322,7 +322,7 @@ def _chosen(named: str, tasks: Mapping[str, TaskSpec]) -> list[TaskSpec]:
     names |= {alias: task.name for task in tasks.values() for alias in task.aliases}
     names |= {name: name for name in tasks}
     wanted = set()
-    for word in listed("task", named):
+    for word in listed("task", named, names):
         check_one_of("task", word, names, "choose all, or some of")
         wanted.add(names[word])
     return [task for name, task in tasks.items() if name in wanted]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.listed import listed
+from hydra_peft.listed import in_one_pair, listed
+from hydra_peft.plain_text import in_a_row
 from hydra_peft.runs.collection import Collection
 from hydra_peft.runs.record import Record
 
@@ -42,30 +43,32 @@ def select(collection: Collection, wanted: Mapping[str, str]) -> Collection:
         return collection
     runs = everything = [*collection.completed, *collection.others]
     before = list[str]()
-    for key, text in given.items():
-        names = listed(key, text)
+    for key, names in _named(given, [run.record for run in everything]).items():
         known = sorted({NAMES[key](run.record) for run in runs})
         for name in sorted({*names} - {*known}):
             elsewhere = any(NAMES[key](run.record) == name for run in everything)
             which = f" with {' '.join(before)}" if elsewhere else ""
+            meant = in_one_pair(name, given[key]) or did_you_mean(name, known)
             raise UserError(
-                f"{key}={name}: no run{which} has it{did_you_mean(name, known)}; there are "
+                f"{key}={in_a_row([name])}: no run{which} has it{meant}; there are "
                 f"{', '.join(known)}."
             )
         runs = [run for run in runs if NAMES[key](run.record) in names]
-        before.append(f"{key}={text}")
-    unwanted = [(r, words) for r in collection.records if (words := _words(r, wanted))]
-    chosen = collection.only(chosen_by(wanted))
+        before.append(f"{key}={given[key]}")
+    unwanted = [(record, words) for record, words in _words(collection, given) if words]
+    chosen = collection.only(chosen_by(given, collection))
     return dataclasses.replace(chosen, unwanted=[*collection.unwanted, *unwanted])
 
 
-def chosen_by(wanted: Mapping[str, str]) -> Callable[[Record], bool]:
-    """Return whether a record is of a run that is ``wanted``, as :func:`select` takes it.
+def chosen_by(wanted: Mapping[str, str], collection: Collection) -> Callable[[Record], bool]:
+    """Return whether a record is of a run of ``collection`` that is ``wanted``, as :func:`select`
+    takes it.
 
     Raises:
         UserError: see :func:`hydra_peft.listed.listed`.
     """
-    names = {key: listed(key, text) for key, text in _given(wanted).items()}
+    records = [run.record for run in (*collection.completed, *collection.others)]
+    names = _named(_given(wanted), records)
     return lambda record: all(NAMES[key](record) in found for key, found in names.items())
 
 
@@ -75,7 +78,7 @@ def leaving_out(collection: Collection, wanted: Mapping[str, str], name: str) ->
 
     Empty where there are no such runs, or some are left.
     """
-    runs = [*((r, _words(r, wanted)) for r in collection.records), *collection.unwanted]
+    runs = [*_words(collection, _given(wanted)), *collection.unwanted]
     words = [words for r, words in runs if name in (r.label, NAMES["methods"](r))]
     return min(words, key=len, default="")
 
@@ -97,10 +100,26 @@ def shown_on(collection: Collection, split: str) -> Collection:
     return dataclasses.replace(collection, completed=shown)
 
 
-def _words(record: Record, wanted: Mapping[str, str]) -> str:
-    """Return what of ``wanted`` leaves the run of ``record`` out; empty where nothing does."""
-    given = _given(wanted).items()
-    return " ".join(f"{k}={text}" for k, text in given if NAMES[k](record) not in listed(k, text))
+def _words(collection: Collection, given: Mapping[str, str]) -> list[tuple[Record, str]]:
+    """Return each completed run's record, and what of ``given`` leaves it out; empty where nothing
+    does."""
+    records = [run.record for run in (*collection.completed, *collection.others)]
+    named = _named(given, records).items()
+    return [
+        (
+            record,
+            " ".join(
+                f"{key}={given[key]}" for key, names in named if NAMES[key](record) not in names
+            ),
+        )
+        for record in collection.records
+    ]
+
+
+def _named(given: Mapping[str, str], records: Iterable[Record]) -> dict[str, list[str]]:
+    """Return the names that are ``given`` by key; ``records`` are of the runs that there are."""
+    known = list(records)
+    return {k: listed(k, text, {NAMES[k](r) for r in known}) for k, text in given.items()}
 
 
 def _given(wanted: Mapping[str, str]) -> dict[str, str]:

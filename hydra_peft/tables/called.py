@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from hydra_peft.errors import UserError, did_you_mean
-from hydra_peft.listed import listed
+from hydra_peft.listed import in_one_pair, listed
 from hydra_peft.plain_text import in_a_row, quoted, shortened_apart
 from hydra_peft.tables.parts import Part
 from hydra_peft.tables.rows import Row
@@ -48,7 +48,8 @@ def named_rows(
     known = _printed(measured)
     names = listed(key, chosen, known)
     if unknown := next((name for name in names if name not in known), None):
-        why = f"no measured row is called {_whole(unknown)}{_meant(unknown, names, known)}"
+        meant = in_one_pair(unknown, chosen) or _meant(unknown, names, known)
+        why = f"no measured row is called {_whole(unknown)}{meant}"
         why += "; there are"
         if out := leaving_out(unknown):
             why = f"{out} leaves the runs of {_whole(unknown)} out; what is left is"

@@ -30,6 +30,7 @@ def folders(found: Collection) -> list[str]:
     ("wanted", "expected"),
     [
         ({"tasks": "digits, cells", "methods": "lora"}, ["digits-lora", "cells-lora"]),
+        ({"tasks": '"digits,cells"', "methods": "'lora'"}, ["digits-lora", "cells-lora"]),
         ({"tasks": "cells"}, ["cells-hydra", "cells-lora"]),
         ({"methods": "linear"}, ["failed"]),
         ({"benchmark": "mini", "protocol": "clean", "tasks": "dmlab"}, ["failed"]),
@@ -54,6 +55,11 @@ def test_nothing_asked_for_is_everything(wanted: dict[str, str]) -> None:
     ("wanted", "message"),
     [
         ({"tasks": "digit"}, r"tasks=digit: no run has it \(did you mean 'digits'\?\); there are "),
+        (
+            {"tasks": '"digits,cell"'},
+            r"tasks='digits, cell': no run has it \(in one pair of quotation marks: give each name "
+            r"its own\); there are ",
+        ),
         ({"tasks": ","}, "tasks=',' has a name missing beside a comma"),
         ({"methods": "lora,x"}, r"methods=x: no run has it; there are hydra, linear, lora\."),
         (
@@ -75,6 +81,7 @@ def test_a_name_that_no_run_has(wanted: dict[str, str], message: str) -> None:
         ("hydra", {"methods": "hydra,lora"}, ""),
         ("lora r=4", {"methods": "lora", "tasks": "dmlab"}, "tasks=dmlab"),
         ("linear", {"methods": "lora"}, ""),
+        ("hydra", {"methods": "'hydra,lora'"}, ""),
     ],
 )
 def test_what_leaves_a_method_out_is_named(name: str, wanted: dict[str, str], words: str) -> None:
