@@ -87,8 +87,8 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
     across = points(x, _WIDTH, _LEAST if logarithmic else 0.0)
     below, above = [y - half for y in low], [y + half for y in high]
     moves = side_by_side(across, below, above)
-    for group in _fronts(lines):
-        other = _right_of_front(group, moves)
+    for group in _at_rises(lines, _groups(across, below, above, STEP)):
+        other = _right_of_front(group, moves, on_front=lines["on_front"].iloc[group[0]])
         places = [place + move for place, move in zip(across, other, strict=True)]
         beside = [at for at in range(len(x)) if at not in group]
         if not any(_hide(one, two, places, below, above) for one in group for two in beside):
@@ -96,32 +96,38 @@ def shifts(lines: pd.DataFrame, *, logarithmic: bool) -> dict[Any, float]:
     return dict(zip(lines.index, moves, strict=True))
 
 
-def _fronts(lines: pd.DataFrame) -> list[list[int]]:
-    """Return the numbers of lines of one place, one on a front of several first, by place."""
-    if not is_line(lines[lines["on_front"]]):
+def _at_rises(lines: pd.DataFrame, groups: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the numbers of lines that are of one place and one of ``groups``, where a front of
+    several rises there to or past one of them; first one on it, if there is one."""
+    front = lines[lines["on_front"]].drop_duplicates("x").sort_values("x")
+    if not is_line(front):
         return []
     found = []
-    for _, at in lines.reset_index(drop=True).groupby("x").groups.items():
-        on_front = [number for number in at if lines["on_front"].iloc[number]]
-        if on_front and len(at) > 1:
-            found.append([on_front[0], *(number for number in at if number != on_front[0])])
+    x, score, on_front = (lines[name].tolist() for name in ("x", "score", "on_front"))
+    starts = [math.nan, *front["score"].iloc[:-1]]  # of the first there is no line left of it
+    for place, start, end in zip(front["x"], starts, front["score"], strict=True):
+        for group in groups:
+            own = [at for at in group if x[at] == place]
+            own.sort(key=lambda at: (not on_front[at], at))
+            below = all((score[at] - start) * (end - start) <= 0 for at in own)
+            found += [own] if len(own) > 1 and not below else []
     return found
 
 
-def _right_of_front(group: Sequence[int], moves: Sequence[float]) -> list[float]:
-    """Return ``moves`` with those of ``group`` in another order: its first, on the front, stays
+def _right_of_front(group: Sequence[int], moves: Sequence[float], *, on_front: bool) -> list[float]:
+    """Return ``moves`` with those of ``group`` in another order: its first, if on the front, stays
     where that rises, and the others stand right of it. Left of it they would seem to lie above.
 
     Where they have no room there, all stay around their place, the first in the middle.
     """
     columns = sorted({moves[at] for at in group})
-    front = moves[group[0]]
+    front = moves[group[0]] if on_front else columns[0]
     if (len(columns) - 1) * STEP <= FARTHEST:
         order = [front, *(column for column in columns if column != front)]
         turned = {column: number * STEP for number, column in enumerate(order)}
     else:
         middle = min(columns, key=abs)
-        turned = {front: middle, middle: front}
+        turned = {front: middle, middle: front} if on_front else {}
     own = {at: turned.get(moves[at], moves[at]) for at in group}
     return [own.get(at, move) for at, move in enumerate(moves)]
 

@@ -160,6 +160,29 @@ def test_beside_a_front_points_of_one_place_stand_right_of_where_it_rises() -> N
     assert sorted(alone.values()) == [-STEP, 0.0, 0.0, STEP]  # around their place
 
 
+def test_beside_a_front_only_marks_that_touch_move() -> None:
+    points = {"x": [100.0, 900.0, 900.0, 900.0], "score": [50.0, 60.0, 89.5, 90.0]}
+    lines = pd.DataFrame({**points, "on_front": [True, False, False, True]})
+    lines = lines.assign(low=float("nan"), high=float("nan"))
+    assert shifts(lines, logarithmic=True) == {0: 0.0, 1: 0.0, 2: STEP, 3: 0.0}
+
+
+def test_marks_of_one_place_are_turned_though_a_mark_below_them_has_a_near_neighbour() -> None:
+    # Below what the front rises from they stay around their place, above it they are right of it.
+    points = {
+        "x": [100.0, 900.0, 900.0, 905.0, 900.0, 900.0, 900.0, 900.0],
+        "score": [60.0, 90.0, 89.5, 75.0, 75.0, 52.0, 51.5, 68.0],
+        "on_front": [True, True, *[False] * 6],
+    }
+    lines = pd.DataFrame(points).assign(low=float("nan"), high=float("nan"))
+    moves = shifts(lines, logarithmic=True)
+    assert (moves[1], moves[2]) == (0.0, STEP)
+    assert sorted([moves[5], moves[6]]) == [-STEP / 2, STEP / 2]
+    above = shifts(lines.assign(score=[50.0, *lines["score"][1:]]), logarithmic=True)
+    assert sorted([above[5], above[6]]) == [0.0, STEP]
+    assert moves[7] == above[7] == 0.0
+
+
 @pytest.mark.parametrize("rows", [4, 7, 30])
 @pytest.mark.parametrize("apart", [0, 1])
 def test_no_mark_stands_far_from_its_place(rows: int, apart: int) -> None:
