@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: what a band is, in words
 BANDS = {"range": "least to greatest seed", "sd": "mean ± sample standard deviation"}
+#: a spread of less is a rounding error
+_SEEN = 1e-9
 OPTION = "band=sd            sample standard deviation (default: range, least to greatest seed)"
 
 
@@ -32,6 +34,23 @@ def spread(values: Sequence[float], band: str) -> dict[str, Any]:
     elif band == "sd":
         low, high = mean - statistics.stdev(values), mean + statistics.stdev(values)
     return {"mean": mean, "low": low, "high": high, "seeds": len(values)}
+
+
+def bare(lines: pd.DataFrame, of: str = "scores") -> str:
+    """Return why some of ``lines`` have no spread to be seen; empty where all have one.
+
+    Args:
+        lines: columns ``low``, ``high`` (NaN: none) and ``seeds``.
+        of: what seeds have that may be equal.
+    """
+    none = lines[~(lines["high"] - lines["low"] > _SEEN)]
+    single, flat = none["seeds"] == 1, none["high"].notna()
+    why = {
+        "one seed": single,
+        f"seeds of equal {of}": flat & ~single,
+        "too few seeds for an interval of their median": ~flat & ~single,
+    }
+    return ", or ".join(reason for reason, there in why.items() if there.any())
 
 
 def shade(look: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, spread
+from hydra_peft.figures._bands import BANDS, OPTION, bare, check_band, draw_band, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._epochs import Places, inches_for, places
 from hydra_peft.figures._looks import of_one_look
@@ -172,8 +172,10 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     if max(counts) > 1:
         drawn = "bars" if len(sheet.table.rows) > _BANDS else "bands and bars"
         parts.append(f"Lines: means; {drawn}: {BANDS[settings.band]} ({spread_in_words(counts)}).")
-    if min(counts) == 1:
-        parts.append("Without a bar: one seed." if max(counts) > 1 else "One seed each.")
+        if why := bare(table[~table["quantity"].isin((_LOSS, _ACCURACY))]):
+            parts.append(f"Without a bar: {why}.")
+    else:
+        parts.append("One seed each.")
     rule = sheet.table.selection
     parts.append(
         f"{_trained(table)} over the epoch while it is trained; marks at the right: "

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hydra_peft.figures._bands import bare
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._pairing import (
@@ -197,8 +198,8 @@ def _caption(sheet: Sheet, baseline: Row, table: pd.DataFrame, tasks: Sequence[s
     parts += [_direction(sheet), *sheet.left_out]
     if counts and max(counts) > 1:
         parts.append(f"Marks: means; bars: 95% t intervals over {spread_in_words(counts)}.")
-    if counts and min(counts) == 1:
-        parts.append("Without a bar: one seed.")
+    if why := bare(table[table["seeds"] > 0], "gains"):
+        parts.append(f"Without a bar: {why}.")
     means = set(table[table["is_mean"]]["name"])
     if means:
         parts.append("Means, shaded, are taken within each seed.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_peft.checkout import PUBLISHED
 from hydra_peft.config.benchmarks import OVER
 from hydra_peft.errors import UserError
+from hydra_peft.figures._bands import bare
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import looks, of_one_look
 from hydra_peft.figures._points import FRONT, SIDE_BY_SIDE, draw_points, is_line, shifts
@@ -196,7 +197,6 @@ def _y_label(sheet: Sheet, over: str) -> str:
 
 def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -> str:
     measured = table[table["source"] == "measured"]
-    counts = measured["seeds"].astype(int).tolist()
     x, several = table[_column(settings.head)], len(sheet.table.tasks) > 1
     parts = [
         f"Scores: {sheet.scores}.",
@@ -209,10 +209,8 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
     if barred.any():
         seeds = in_words(measured["seeds"][barred].astype(int).tolist())
         parts.append(f"Bars: {_BARS[settings.bars]} over {seeds}.")
-    if min(counts) == 1:
-        parts.append("Without a bar: one seed.")
-    elif not barred.all():
-        parts.append("Without a bar: too few seeds for an interval of their median.")
+    if why := bare(measured):
+        parts.append(f"Without a bar: {why}.")
     if is_line(table[table["on_front"] & (x > 0)].assign(x=x)):
         parts.append("Front: of the measured means, however wide their bars.")
     if (measured["series"].value_counts() > 1).any():

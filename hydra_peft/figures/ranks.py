@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures._bands import BANDS, OPTION, check_band, draw_band, shade, spread
+from hydra_peft.figures._bands import BANDS, OPTION, bare, check_band, draw_band, shade, spread
 from hydra_peft.figures._base import CollectionFigure, FigureData
 from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._points import SIDE_BY_SIDE, STEP, lead_back, moved, points, side_by_side
@@ -151,9 +151,8 @@ def _spreads_in_words(table: pd.DataFrame, band: str) -> list[str]:
     drawn = [kind for kind, there in kinds.items() if there]
     plural = " and ".join(f"{kind}s" for kind in drawn)
     said = [f"Lines: means; {plural}: {BANDS[band]} ({spread_in_words(counts)})."]
-    if min(counts) == 1:
-        alike = ", or seeds of equal scores" * bool((table["low"] == table["high"]).any())
-        said.append(f"Where there is no {' or '.join(drawn)}, one seed{alike}.")
+    if why := bare(table):
+        said.append(f"Where there is no {' or '.join(drawn)}, {why}.")
     return said
 
 
@@ -167,18 +166,26 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame) -> str:
     flat = ["without a total rank of branches"] * bool(table["rank"].eq(0).any())
     flat += ["of several sizes"] * bool(table["rank"].isna().any())
     parts += [f"Horizontal: rows {' or '.join(flat)}."] * bool(flat)
-    parts.append(SIDE_BY_SIDE)
+    inner = _layout(len(sheet.table.tasks))[2]
+    panels = (lines for _, lines in table[_ranked(table)].groupby("task"))
+    if any(any(_places(lines, inner)[0]) for lines in panels):
+        parts.append(SIDE_BY_SIDE)
     return " ".join(parts)
+
+
+def _layout(tasks: int) -> tuple[int, float, float]:
+    """Return how many panels stand side by side, and inches of the picture and inside of one."""
+    columns = min(tasks, 2 if tasks <= 4 else 4)
+    width = COLUMN if columns <= 2 else PAGE
+    return columns, width, (width - 0.6) / columns - 0.3
 
 
 def plot(data: FigureData) -> Picture:
     """Draw one panel a task."""
     facts = data.facts or {}
     tasks: list[str] = facts["tasks"]
-    columns = min(len(tasks), 2 if len(tasks) <= 4 else 4)
+    columns, width, inner = _layout(len(tasks))
     rows = -(-len(tasks) // columns)
-    width = COLUMN if columns <= 2 else PAGE
-    inner = (width - 0.6) / columns - 0.3
     labels = list(facts["looks"])
     high = 1.9 if columns == 1 else 1.5
     made = picture(width, high * rows + 0.3 + room(width, labels, data.warnings))
@@ -241,12 +248,7 @@ def _marks(
     would hide another."""
     from matplotlib.lines import Line2D
 
-    across = points([math.log2(rank) for rank in lines["rank"]], width)
-    barred = _barred(lines)
-    low, high = (lines[end].where(barred, lines["mean"]).tolist() for end in ("low", "high"))
-    up, half = points([*low, *high], _HEIGHT), STEP / 2
-    below, above = [y - half for y in up[: len(low)]], [y + half for y in up[len(low) :]]
-    shifts = side_by_side(across, below, above)
+    shifts, low, high = _places(lines, width)
     for (_, line), *ends, shift in zip(lines.iterrows(), low, high, shifts, strict=True):
         style = {**styles[line["series"]], "transform": moved(axes, shift), "clip_on": False}
         bare = {**style, "linestyle": "none"}
@@ -255,6 +257,16 @@ def _marks(
         axes.add_artist(Line2D([line["rank"]], [line["mean"]], zorder=3, **bare))
         if ends[0] < ends[1]:
             axes.add_artist(Line2D([line["rank"]] * 2, ends, zorder=2.9, **{**style, **_BAR}))
+
+
+def _places(lines: pd.DataFrame, width: float) -> tuple[list[float], list[float], list[float]]:
+    """Return by how many points each mark is moved, and from where to where its bar reaches."""
+    across = points([math.log2(rank) for rank in lines["rank"]], width)
+    barred = _barred(lines)
+    low, high = (lines[end].where(barred, lines["mean"]).tolist() for end in ("low", "high"))
+    up, half = points([*low, *high], _HEIGHT), STEP / 2
+    below, above = [y - half for y in up[: len(low)]], [y + half for y in up[len(low) :]]
+    return side_by_side(across, below, above), low, high
 
 
 FIGURE = CollectionFigure(

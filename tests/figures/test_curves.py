@@ -335,3 +335,5 @@ def test_bands_are_over_more_than_one_seed(tmp_path: Path) -> None:
     runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("hydra", {"a": [62.0]})]
     caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
     assert "bars: least to greatest seed (2 seeds). Without a bar: one seed." in caption
+    equal = put(tmp_path / "equal", *scores("lora", {"a": [60.0, 60.0]}))
+    assert "Without a bar: seeds of equal scores." in FIGURE.data(equal, Settings()).caption

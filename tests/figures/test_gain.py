@@ -354,7 +354,10 @@ def test_means_are_shaded_in_their_order(tmp_path: Path) -> None:
 
 
 def test_intervals_are_over_more_than_one_seed(tmp_path: Path) -> None:
-    runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("hydra", {"a": [62.0, 63.0]})]
+    runs = [*scores("lora", {"a": [60.0, 61.0]}), *scores("hydra", {"a": [62.0, 64.0]})]
     runs += scores("seqlora", {"a": [62.0]})
     caption = FIGURE.data(put(tmp_path, *runs), Settings(baseline="lora r=4")).caption
     assert "bars: 95% t intervals over 2 seeds. Without a bar: one seed." in caption
+    alike = [*scores("lora", {"a": [60.0, 61.0]}), *scores("hydra", {"a": [62.0, 63.0]})]
+    caption = FIGURE.data(put(tmp_path / "alike", *alike), Settings()).caption
+    assert "over 2 seeds. Without a bar: seeds of equal gains." in caption

@@ -391,6 +391,9 @@ def test_bars_are_over_the_seeds_of_those_that_have_some(tmp_path: Path) -> None
     runs = [*scores("lora", {"a": [80.0, 82.0]}), *scores("hydra", {"a": [81.0]})]
     caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
     assert "Mean over a. Bars: 95% intervals over 2 seeds. Without a bar: one seed." in caption
+    runs += scores("seqlora", {"a": [80.0, 80.0]})
+    data = FIGURE.data(put(tmp_path, *runs), Settings(bars="sd"))
+    assert "Without a bar: one seed, or seeds of equal scores." in data.caption
     means = FIGURE.data(put(tmp_path / "b", *scores("lora", {"a": [8.0], "b": [9.0]})), Settings())
     assert "Mean over groups of a, b." in means.caption
     plain = FIGURE.data(collect(tmp_path / "b"), Settings(mean="tasks"))

@@ -189,3 +189,13 @@ def test_a_caption_says_that_equal_seeds_have_no_band(tmp_path: Path) -> None:
     runs = [*scores("lora", {"a": [60.0, 60.0]}, rank=2), *scores("lora", {"a": [62.0]})]
     caption = FIGURE.data(put(tmp_path, *runs), Settings()).caption
     assert "Where there is no bar, one seed, or seeds of equal scores." in caption
+    alike = [run for rank in (2, 4) for run in scores("lora", {"a": [60.0, 60.0]}, rank=rank)]
+    caption = FIGURE.data(put(tmp_path / "alike", *alike), Settings()).caption
+    assert "(2 seeds). Where there is no band, seeds of equal scores." in caption
+
+
+def test_only_where_a_mark_has_moved_does_a_caption_say_so(tmp_path: Path) -> None:
+    runs = [run for rank in (1, 2) for run in scores("lora", {"a": [50.0 + rank]}, rank=rank)]
+    assert "side by side" not in FIGURE.data(put(tmp_path, *runs), Settings()).caption
+    runs += scores("seqlora", {"a": [51.0]}, rank=1)
+    assert "side by side" in FIGURE.data(put(tmp_path, *runs), Settings()).caption
