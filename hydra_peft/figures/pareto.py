@@ -26,6 +26,7 @@ from hydra_peft.figures._sheets import (
     some,
 )
 from hydra_peft.figures._style import COLUMN, PAGE, legend, picture, room
+from hydra_peft.tables.mean_heads import mean_head
 from hydra_peft.tables.measures import axis
 from hydra_peft.tables.published import read_published
 
@@ -117,7 +118,7 @@ def _line(sheet: Sheet, row: Row, weights: dict[str, float], settings: Settings)
         "label": sheet.label(row),
         "method": method_of(row),
         "parameters_without_head": row.adapter,
-        "parameters_with_mean_head": row.adapter + row.mean_head(weights),
+        "parameters_with_mean_head": row.adapter + mean_head(sheet.part, row),
         "score": found.value,
         "std": math.nan if found.std is None else found.std,
         "low": low,

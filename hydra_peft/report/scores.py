@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hydra_peft.plain_text import rounded
 from hydra_peft.report.run_lines import Badge
 from hydra_peft.tables.labels import PARTIAL, RANDOM
+from hydra_peft.tables.mean_heads import heads_sentence, mean_head
 from hydra_peft.tables.measures import Measure, axis
 from hydra_peft.tables.parts import Part, measures_sentence, parts
 from hydra_peft.tables.render import seeds, sizes_sentence
@@ -104,7 +105,11 @@ def score_table(table: Table, lineages: list[str]) -> ScoreTable:
     means = titles.pop() if len(titles) == 1 else tuple(table.means)
     columns = [*_headed(table), *((name, "") for name in means)]
     bodies = [
-        Body(part.backbone, [*part.sentences, *_own_means(part, cut)], _lines(part, table))
+        Body(
+            part.backbone,
+            [*part.sentences, *_own_means(part, cut), *heads_sentence(part)],
+            _lines(part, table),
+        )
         for part in cut
     ]
     counts = Counter(cell.count for body in bodies for line in body.lines for cell in line.cells)
@@ -170,7 +175,7 @@ def _lines(part: Part, table: Table) -> list[Line]:
                 ],
                 seeds=seeds(row),
                 adapter=_parameters(row),
-                with_head=_parameters(row, row.mean_head(part.averaged)),
+                with_head=_parameters(row, mean_head(part, row)),
             )
         )
     return lines

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hydra_peft.plain_text import rounded
 from hydra_peft.tables.formats import render
+from hydra_peft.tables.mean_heads import heads_sentence, mean_head
 from hydra_peft.tables.measures import Measure, axis, mean_measure
 from hydra_peft.tables.parts import Part, measures_sentence, parts
 from hydra_peft.tables.rows import Row, Table
@@ -46,7 +47,7 @@ def sheet(part: Part) -> Sheet:
                 marks[number, column] = rank
         line["seeds"] = seeds(row)
         line["parameters without head"] = row.parameters()
-        line["with mean head"] = row.parameters(row.mean_head(part.averaged))
+        line["with mean head"] = row.parameters(mean_head(part, row))
         lines.append(line)
     second = ", underlined the second" if SECOND in marks.values() else ""
     return Sheet(
@@ -60,6 +61,7 @@ def sheet(part: Part) -> Sheet:
                 (x, row) for row, line in zip(rows, cells, strict=True) for x, _ in line
             ),
             *sizes_sentence(rows),
+            *heads_sentence(part),
             *measures_sentence(table),
             *_references(table),
             *([_RANKS.format(second)] if marks else []),
@@ -198,7 +200,7 @@ def to_frame(tables: list[Table]) -> pd.DataFrame:
                     **interval_columns("", cell),
                     "seeds": cell.count if cell else 0,
                     **adapter_columns(row),
-                    "mean_head_parameters": row.mean_head(part.averaged),
+                    "mean_head_parameters": mean_head(part, row),
                 }
                 for name, over, cell in cells
             ]

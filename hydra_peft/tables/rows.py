@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,12 +110,6 @@ class Row:
             seed: sum(weight * self.scores[task][seed] for task, weight in weights.items())
             for seed in sorted(seeds)
         }
-
-    def mean_head(self, tasks: Iterable[str]) -> float:
-        """Return the head's parameters, averaged over those of ``tasks`` that the row has; over
-        its own where it has none of them."""
-        found = [self.heads[task] for task in tasks if task in self.heads]
-        return statistics.fmean(found or self.heads.values())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import Record, write_record
 from hydra_peft.tables.formats import to_markdown as markdown
 from hydra_peft.tables.grouping import build_tables
+from hydra_peft.tables.mean_heads import mean_head
 from hydra_peft.tables.parts import parts
 from hydra_peft.tables.render import sheet, to_frame
 from hydra_peft.tables.rows import Table
@@ -96,7 +97,7 @@ def test_means_and_deviations_by_hand() -> None:
     groups = row.mean(weights_over("groups", table.tasks))
     # Per seed: (natural + mean of the two structured ones) / 2.
     assert groups.value == pytest.approx(((90 + 60) / 2 + (92 + 67) / 2) / 2)
-    assert row.mean_head(row.heads) == 20
+    assert mean_head(parts(table)[0], row) == 20
 
 
 def test_markdown_labels_both_means_and_both_counts() -> None:

@@ -14,6 +14,7 @@ from hydra_peft.figures._sheets import describe
 from hydra_peft.report.scores import score_table
 from hydra_peft.runs.record import Record
 from hydra_peft.tables.grouping import build_tables
+from hydra_peft.tables.mean_heads import heads_sentence, mean_head
 from hydra_peft.tables.overrides import Origin
 from hydra_peft.tables.parts import Part, common_overrides, parts
 from hydra_peft.tables.render import documents, part_title, sheet, to_frame
@@ -127,7 +128,8 @@ def test_settings_of_training_are_not_said_of_what_trains_nothing() -> None:
     assert found.settings_sentence == ["All rows: train.epochs=2, where anything is trained."]
     assert "linear" in found.labels
     (row,) = [row for row in found.table.rows if not row.trains]
-    assert (row.adapter, row.mean_head(row.heads)) == (0, 0)
+    assert (row.adapter, mean_head(found, row)) == (0, 0)
+    assert heads_sentence(found) == []
 
 
 def test_a_table_of_what_trains_nothing_says_so() -> None:
@@ -276,14 +278,6 @@ def test_intervals_in_a_frame_stay_between_the_bounds() -> None:
     assert isinstance(frame, pd.DataFrame)
     assert frame["ci95_high"].max() < 100.0
     assert frame["ci95_low"].min() > 0.0
-
-
-def test_the_mean_head_is_over_the_tasks_of_the_means() -> None:
-    found = part([*sweep(), run("Hydra", "dmlab")])
-    row = next(row for row in found.table.rows if row.heads.keys() - found.averaged.keys())
-    shared = [row.heads[task] for task in found.averaged]
-    assert row.mean_head(found.averaged) == sum(shared) / len(shared) != row.mean_head(row.heads)
-    assert row.mean_head(["of another table"]) == row.mean_head(row.heads)
 
 
 def uneven(*, seeds: tuple[int, ...] = (1, 2, 3)) -> list[Record]:
