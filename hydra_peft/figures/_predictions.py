@@ -12,34 +12,53 @@ from hydra_peft.figures._sheets import Selection, Sheet, left_out
 from hydra_peft.runs.kept_predictions import has_classes, is_classification, why_none
 from hydra_peft.runs.selection import NAMES, select
 from hydra_peft.tables.grouping import run_label
+from hydra_peft.tables.labels import weights_label
 
 if TYPE_CHECKING:
-    from hydra_peft.runs.collection import Collection
+    from hydra_peft.runs.collection import Collection, FoundRun
     from hydra_peft.runs.predictions import ClassPredictions
     from hydra_peft.runs.record import Record
+    from hydra_peft.tables.overrides import Defaults
 
-#: a record, and what it is called in a sentence
-_Named = tuple["Record", str]
 #: predictions of one task, by method and seed
 _BySeed = dict[str, dict[int, "ClassPredictions"]]
 
 
-def of_table(without: Mapping[str, Sequence[_Named]], sheet: Sheet) -> dict[str, list[str]]:
-    """Return the names of what is left out of the runs of the table of ``sheet``, by reason."""
-    table = sheet.table
-    return {
-        reason: [
-            name
-            for record, name in runs
-            if (record.benchmark, record.protocol) == (table.benchmark, table.protocol)
-        ]
-        for reason, runs in without.items()
-    }
+def beside(
+    sheet: Sheet, without: Mapping[str, Sequence[Record]], defaults: Defaults | None
+) -> Sheet:
+    """Return ``sheet``, of runs with predictions, with those runs named that would be in it too.
+
+    Args:
+        sheet: before rows are taken out of it.
+        without: the others by reason.
+        defaults: as of :func:`~hydra_peft.tables.grouping.build_tables`.
+    """
+    table, first = sheet.table, sheet.table.rows[0]
+    own = (table.benchmark, table.protocol, first.model, first.weights, first.partial)
+    called = {row.label: sheet.label(row) for row in table.rows}
+
+    def name(record: Record) -> str:
+        whole = run_label(record, defaults)
+        label = called.get(whole) or run_label(record, defaults, sheet.part.common)
+        return _of_run(record, label)
+
+    def is_of_it(record: Record) -> bool:
+        on = (record.model, weights_label(record), bool(record.data.get("partial")))
+        return (record.benchmark, record.protocol, *on) == own
+
+    gone = {reason: [*map(name, filter(is_of_it, found))] for reason, found in without.items()}
+    runs = " with predictions" * any(gone.values())
+    return dataclasses.replace(sheet.without(gone), runs=runs)
+
+
+def _of_run(record: Record, label: str) -> str:
+    return f"{label} on {record.task} seed {record.seed}"
 
 
 def with_predictions(
     collection: Collection, settings: Selection
-) -> tuple[Collection, dict[str, list[_Named]]]:
+) -> tuple[Collection, dict[str, list[Record]]]:
     """Return the runs that kept which class they took each example for; the others by reason.
 
     Raises:
@@ -49,7 +68,8 @@ def with_predictions(
 
     wanted = {key: getattr(settings, key) for key in NAMES}
     chosen = select(dataclasses.replace(collection, others=[]), wanted)
-    kept, without = [], dict[str, list[_Named]]()
+    kept: list[FoundRun] = []
+    without: dict[str, list[Record]] = {}
     for run in chosen.completed:
         record = run.record
         if has_classes(run.folder, record):
@@ -62,12 +82,12 @@ def with_predictions(
                 continue
         else:
             reason = _why_none(record)
-        said = drawable(record)
-        label = run_label(said, collection.defaults)
-        name = f"{label} on {said.task} seed {said.seed}"
-        without.setdefault(reason, []).append((record, name))
+        without.setdefault(reason, []).append(drawable(record))
     if not kept and chosen.completed:
-        names = {reason: [name for _, name in runs] for reason, runs in without.items()}
+        names = {
+            reason: [_of_run(record, run_label(record, collection.defaults)) for record in records]
+            for reason, records in without.items()
+        }
         listed = " ".join(left_out(names))
         if not any(is_classification(run.record) for run in chosen.completed):
             raise UserError(f"none of these runs has classes that could agree: {listed}")

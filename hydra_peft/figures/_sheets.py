@@ -64,7 +64,8 @@ class Sheet:
         notes: what else there is, what was kept apart, what is to be known of the data.
         others: numbers of the other sheets.
         looks: how each row is drawn, by its ``id``.
-        left_out: sentences for the caption on what was taken out of it.
+        gone: names of what was taken out of it, by reason.
+        runs: what its runs are called there, where they have to be told from others.
     """
 
     part: Part
@@ -72,7 +73,8 @@ class Sheet:
     notes: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
     looks: Mapping[int, dict[str, Any]] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    runs: str = ""
 
     @property
     def table(self) -> Table:
@@ -91,6 +93,19 @@ class Sheet:
         row = self.table.rows[0]
         marks = [RANDOM] * (row.weights == RANDOM) + [PARTIAL] * row.partial
         return marks + ["EPOCH SELECTED ON THE TEST SET"] * self.table.selected_on_test
+
+    @property
+    def left_out(self) -> list[str]:
+        """The sentence for the caption on what was taken out of it; empty where nothing was."""
+        return left_out(self.gone)
+
+    def without(self, gone: Mapping[str, Sequence[str]]) -> Sheet:
+        """Return the sheet with these names as taken out of it, too."""
+        both = {
+            reason: [*self.gone.get(reason, ()), *gone.get(reason, ())]
+            for reason in (*self.gone, *gone)
+        }
+        return dataclasses.replace(self, gone=both)
 
     @property
     def tasks_in_words(self) -> str:
@@ -242,9 +257,8 @@ def of_one_scale(sheet: Sheet) -> Sheet:
             gone.setdefault(f"{table.measures[task].title}, of another scale", []).append(task)
     rows = [row for row in table.rows if any(task in row.scores for task in kept)]
     lost = [sheet.label(row) for row in table.rows if not any(row is other for other in rows)]
-    said = left_out({**gone, f"no run on {some(kept)}": lost})
-    narrowed = sheet.part.only(rows, kept)
-    return dataclasses.replace(sheet, part=narrowed, left_out=(*sheet.left_out, *said))
+    sheet = sheet.without({**gone, f"no run{sheet.runs} on {some(kept)}": lost})
+    return dataclasses.replace(sheet, part=sheet.part.only(rows, kept))
 
 
 def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
@@ -264,7 +278,8 @@ def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
     whole = [row for row in rows if complete(row.scores, tasks)]
     if not whole:
         raise UserError(
-            f"no method has runs on all of {', '.join(tasks)}: give tasks=<those to compare on>."
+            f"no method has runs{sheet.runs} on all of {', '.join(tasks)}: give tasks=<those to "
+            "compare on>."
         )
     return part(sheet, whole, tasks)
 
@@ -275,7 +290,7 @@ def part(
     tasks: Sequence[str],
     why: Callable[[Row], str] = lambda _: "no seed on all of these tasks",
 ) -> Sheet:
-    """Return ``sheet`` with ``rows`` and ``tasks`` alone; its ``left_out`` names the others.
+    """Return ``sheet`` with ``rows`` and ``tasks`` alone; it names the others as left out.
 
     ``why`` says for what reason a row is left out that has a run on each of ``tasks``.
     """
@@ -284,16 +299,15 @@ def part(
     for task in table.tasks:
         if task not in tasks:
             lacking = [sheet.label(row) for row in rows if task not in row.scores]
-            reason = f"no run of {some(lacking)}" if lacking else "no seed in common"
+            reason = f"no run{sheet.runs} of {some(lacking)}" if lacking else "no seed in common"
             gone.setdefault(reason, []).append(task)
     own = {id(row) for row in rows}
     for row in table.rows:
         if id(row) not in own:
             missing = [task for task in tasks if task not in row.scores]
-            reason = f"no run on {some(missing)}" if missing else why(row)
+            reason = f"no run{sheet.runs} on {some(missing)}" if missing else why(row)
             gone.setdefault(reason, []).append(sheet.label(row))
-    kept = sheet.part.only(rows, tasks)
-    return dataclasses.replace(sheet, part=kept, left_out=(*sheet.left_out, *left_out(gone)))
+    return dataclasses.replace(sheet.without(gone), part=sheet.part.only(rows, tasks))
 
 
 def left_out(gone: Mapping[str, Sequence[str]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
@@ -32,14 +32,13 @@ from hydra_peft.figures._matrix import (
     row_heights,
     write_numbers,
 )
-from hydra_peft.figures._predictions import of_table, predictions_by_task, with_predictions
+from hydra_peft.figures._predictions import beside, predictions_by_task, with_predictions
 from hydra_peft.figures._sheets import (
     OPTIONS,
     Selection,
     Sheet,
     choose,
     complete_part,
-    left_out,
     of_one_scale,
 )
 from hydra_peft.figures._style import GREY, PAGE, in_lines, picture
@@ -101,8 +100,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     if not 2 <= settings.members <= 9:
         raise UserError(f"members={settings.members}: an ensemble has 2 to 9 members.")
     kept, others = with_predictions(collection, settings)
-    sheet = of_one_scale(choose(kept, settings))
-    without = of_table(others, sheet)
+    sheet = of_one_scale(beside(choose(kept, settings), others, collection.defaults))
     sheet = complete_part(sheet, asked=bool(settings.tasks))
     methods = [sheet.label(row) for row in sheet.table.rows]
     groups, untold = memberships(methods, settings.members)
@@ -118,7 +116,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         [line for pair, found in pairs.items() for line in pair_lines(pair, found)]
     )
     if not table["pairs"].any():
-        raise UserError(_alone(sheet, without))
+        raise UserError(_alone(sheet))
     lines = [line for group, found in gains.items() for line in ensemble_lines(group, found)]
     ensembles = pd.DataFrame(
         lines, columns=[field.name for field in dataclasses.fields(EnsembleLine)]
@@ -131,7 +129,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     }
     found = [values for one in (*pairs.values(), *gains.values()) for values in one.values()]
     drawn = {seed for values in found for seeds in values for seed in seeds}
-    caption = f"{sheet.caption(drawn)} {_caption(sheet, table, ensembles, without, untold)}"
+    caption = f"{sheet.caption(drawn)} {_caption(sheet, table, ensembles, untold)}"
     tables = {"": table, "ensembles": ensembles}
     return FigureData(tables, caption, (*_notes(table), *sheet.notes), facts, sheet.marks)
 
@@ -167,9 +165,9 @@ def _reach(values: pd.Series[float]) -> str:
     return f"{' to '.join(ends)}%"
 
 
-def _alone(sheet: Sheet, without: Mapping[str, Sequence[str]]) -> str:
+def _alone(sheet: Sheet) -> str:
     """Say that one run is left, and which others were there."""
-    gone = " ".join([*sheet.left_out, *left_out(without)])
+    gone = " ".join(sheet.left_out)
     there = f"{in_a_row(map(sheet.label, sheet.table.rows))} on {in_a_row(sheet.table.tasks)}"
     return (
         f"only one run that kept its predictions is left, {there}, and agreement is of two: give "
@@ -187,7 +185,6 @@ def _caption(
     sheet: Sheet,
     table: pd.DataFrame,
     ensembles: pd.DataFrame,
-    without: Mapping[str, Sequence[str]],
     untold: Sequence[int],
 ) -> str:
     import pandas as pd
@@ -203,7 +200,9 @@ def _caption(
         f"either gets wrong (above){'; on the diagonal two seeds of one method' * diagonal}.",
         _SEEDS_OF_TWO.get(kinds, ""),
         "Gains: ensembles by the mean of all classes' probabilities, against their best member as "
-        f"chosen by the same {sheet.scores}; bars: means.",
+        f"chosen by the same {sheet.scores}; bars: means."
+        if len(ensembles)
+        else "",
         f"Means over {tasks} tasks, of seeds that a row has on all of them." if tasks > 1 else "",
         "Spreads in the tables: least to greatest over choices of seeds, which share runs."
         if lows.notna().any()
@@ -220,7 +219,7 @@ def _caption(
     tied = int(ensembles["ties"].sum()) if len(ensembles) else 0
     if tied:
         parts.append(f"Of equally probable classes ({tied} times) the first counts.")
-    return " ".join(filter(None, [*parts, *sheet.left_out, *left_out(without)]))
+    return " ".join(filter(None, [*parts, *sheet.left_out]))
 
 
 def plot(data: FigureData) -> Picture:
@@ -228,20 +227,26 @@ def plot(data: FigureData) -> Picture:
     facts = data.facts or {}
     names = numbered_names(facts["methods"])
     rows, beside = max(sum(row_heights(names)), 1.2), len(names) <= BESIDE
-    made = picture(PAGE, rows + (1.4 if beside else 2.2 + _STRIPS) + 0.2 * bool(data.warnings))
-    if beside:
+    ensembles = _overall(data.tables["ensembles"])
+    # Where there are none, neither their axes.
+    strips = _STRIPS if len(ensembles) else 0.0
+    made = picture(PAGE, rows + (1.4 if beside else 2.2 + strips) + 0.2 * bool(data.warnings))
+    if not strips:
+        matrix = made.subplots()
+    elif beside:
         matrix, gains = made.subplots(1, 2, width_ratios=[1.7, 1.0])
     else:
-        matrix, gains = made.subplots(2, 1, height_ratios=[rows, _STRIPS])
+        matrix, gains = made.subplots(2, 1, height_ratios=[rows, strips])
     cells = _cells(_overall(data.table), facts["methods"])
     image = draw_matrix(matrix, cells, names)
     bar = made.colorbar(image, ax=matrix, location="top", aspect=40, shrink=0.8)
     below = f"below{', diagonal' * _has_seeds(data.table)}"
     said = f"{below}: same class; above: shared mistakes (%)"
     bar.set_label(in_lines(said, _WIDE if beside else 2 * _WIDE))
-    _strips(gains, _overall(data.tables["ensembles"]))
-    said = f"gain in {facts['score']} over best member ({facts['unit']})"
-    gains.set_ylabel(in_lines(said, rows + 0.3 if beside else _STRIPS))
+    if strips:
+        _strips(gains, ensembles)
+        said = f"gain in {facts['score']} over best member ({facts['unit']})"
+        gains.set_ylabel(in_lines(said, rows + 0.3 if beside else strips))
     if data.warnings:
         made.suptitle(" · ".join(data.warnings), weight="bold")
     write_numbers(matrix, cells)

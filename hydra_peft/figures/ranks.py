@@ -18,7 +18,6 @@ from hydra_peft.figures._sheets import (
     Selection,
     Sheet,
     choose,
-    left_out,
     method_of,
     ranks_of,
     series_of,
@@ -76,6 +75,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
             "python scripts/train.py -m +experiment=rank_sweep trains some."
         )
     left = [task for task in sheet.table.tasks if task not in ranked]
+    sheet = sheet.without({"no method has runs at two ranks": left})
     sheet = dataclasses.replace(sheet, part=sheet.part.only(sheet.table.rows, ranked))
     lines = [
         _line(name, row, task, settings.band) | {"metric": sheet.table.measures[task].title}
@@ -99,7 +99,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         [
             _caption(sheet, settings, table),
             *of_one_look(facts["looks"].values()),
-            *left_out({"no method has runs at two ranks": left}),
+            *sheet.left_out,
         ]
     )
     return FigureData({"": table}, caption, sheet.notes, facts, sheet.marks)

@@ -242,17 +242,18 @@ def _one_each(records: list[Record], defaults: Defaults | None) -> tuple[list[Re
     return list(latest.values()), sentences
 
 
-def run_label(record: Record, defaults: Defaults | None) -> str:
+def run_label(record: Record, defaults: Defaults | None, common: Sequence[str] = ()) -> str:
     """Return what a row of ``record`` alone is called, but for partial data, which is said apart.
 
     Args:
         record: a run, completed or not.
         defaults: as of :func:`build_tables`.
+        common: overrides that are said elsewhere.
     """
     name = ", ".join([record.label, *reduced_precision(record.settings)])
     row = Row(name, record.model, weights_label(record), record.settings)
-    row.overrides = () if defaults is None else marks(record, defaults)
-    return row.label
+    overrides = () if defaults is None else marks(record, defaults)
+    return row.titled([override for override in overrides if override not in common])
 
 
 def _training(record: Record) -> str:

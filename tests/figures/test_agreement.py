@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from itertools import combinations, combinations_with_replacement
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -28,6 +27,7 @@ from hydra_peft.figures._matrix import BESIDE, NUMBERED
 from hydra_peft.files import atomic_write
 from hydra_peft.runs.collection import Collection, collect
 from hydra_peft.runs.record import write_record
+from hydra_peft.tables.overrides import Origin
 from hydra_peft.tensor_files import write_tensors
 
 FIGURE = find_figure("agreement")
@@ -166,6 +166,10 @@ def test_ties_are_counted_and_the_first_class_counts(run: Run, tmp_path: Path) -
     # No seed is in common, so no ensemble; in pairs seeds differ.
     assert len(data.tables["ensembles"]) == 0
     assert data.table["pairs"].tolist() == [0, 1, 0]
+    assert "Gains:" not in data.caption
+    drawn = [axes.get_ylabel() for axes in FIGURE.draw(data).axes]
+    assert not any("gain" in label for label in drawn)
+    assert len(drawn) == 2  # the matrix and its colours
     run(tmp_path, "hydra", 0, [0, 1, 1, 0])
     data = FIGURE.data(collect(tmp_path), FIGURE.settings(members=2))
     (line,) = [row for _, row in data.tables["ensembles"].iterrows() if row["of"] == "methods"]
@@ -214,11 +218,43 @@ def test_classifications_are_told_by_their_metric(
         lines(collect(tmp_path))
 
 
-def test_what_is_left_out_is_of_the_table_that_is_drawn() -> None:
-    here, there = record(), dataclasses.replace(record(), benchmark="other")
-    sheet: Any = SimpleNamespace(table=here)
-    named = {"removed": [(here, "lora on a seed 0"), (there, "lora on b seed 0")]}
-    assert _predictions.of_table(named, sheet) == {"removed": ["lora on a seed 0"]}
+def test_what_is_left_out_is_of_the_table_that_is_drawn(run: Run, tmp_path: Path) -> None:
+    sweep(run, tmp_path)
+    other = {"sha256": "ab" * 32, "kind": "pretrained"}
+    for at, changes in enumerate(({"benchmark": "other"}, {"model": "other"}, {"weights": other})):
+        run(tmp_path / str(at), "lora", 7, SAID["lora"][0], kept=False, **changes)
+    assert "Left out" not in FIGURE.data(collect(tmp_path), FIGURE.settings()).caption
+
+
+def test_runs_without_predictions_and_their_rows_are_one_sentence(run: Run, tmp_path: Path) -> None:
+    for task in "ab":
+        sweep(run, tmp_path, task)
+    run(tmp_path, "full", 0, SAID["lora"][0])
+    run(tmp_path, "full", 0, SAID["lora"][0], task="b", kept=False)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    said = (
+        "Left out: full on b seed 0 [it has no predictions.safetensors]; full [no run with "
+        "predictions on b]."
+    )
+    assert data.caption.endswith(said)
+    assert data.caption.count("Left out") == 1
+
+
+def test_what_is_left_out_is_called_as_it_is_drawn(run: Run, tmp_path: Path) -> None:
+    """Without the settings that all rows share, whether or not its row is drawn."""
+    sweep(run, tmp_path)
+    for method in ("lora", "full"):
+        run(tmp_path, method, 5, SAID["lora"][0], kept=False)
+    found = collect(tmp_path)
+    records = [each.record for each in found.completed]
+    shared = {key: "recipe" for key in records[0].settings if key.startswith("train.")}
+    assert shared
+    defaults = {Origin.of(one): {**one.settings, **shared} for one in records}
+    named = dataclasses.replace(found, defaults=defaults)
+    caption = FIGURE.data(named, FIGURE.settings()).caption
+    assert "; all with train." in caption
+    said = "Left out: full on a seed 5, lora r=4 on a seed 5 [it has no predictions.safetensors]."
+    assert said in caption
 
 
 def test_of_too_many_methods_larger_ensembles_are_not_made() -> None:

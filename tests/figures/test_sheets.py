@@ -156,7 +156,7 @@ def test_rows_are_called_as_in_tables_where_a_stray_has_other_settings(tmp_path:
     drawn = complete_part(sheet, asked=False)
     assert sorted(drawn.label(row) for row in drawn.table.rows) == sorted(labels[:1] + labels[2:])
     assert drawn.caption([0, 1]).endswith("; all with train.epochs=5.")
-    assert drawn.left_out == ("Left out: lora r=4 (train.epochs=9) [no run on b].",)
+    assert drawn.left_out == ["Left out: lora r=4 (train.epochs=9) [no run on b]."]
 
 
 @pytest.mark.parametrize("odd", [None, "x", -1, True, 2.5, [2], 10**400])
