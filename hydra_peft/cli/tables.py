@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Mapping, Sequence
@@ -171,10 +172,11 @@ def print_tables(
         OSError: the files cannot be written.
     """
     from hydra_peft.runs.collection import collect
-    from hydra_peft.runs.selection import describe_selection, leaving_out
+    from hydra_peft.runs.selection import describe_selection
     from hydra_peft.tables import costs, render, significance
     from hydra_peft.tables.formats import endings
     from hydra_peft.tables.grouping import build_tables
+    from hydra_peft.tables.leaving_out import leaving_out
 
     check_spares_data((out / f"{name}.{ending}" for ending in endings(form)), runs)
     collection = collect(runs)
@@ -196,7 +198,9 @@ def print_tables(
             documents = render.documents(tables, notes, form)
         else:
             wanted = {**(only or {}), "protocol": protocol or ""}
-            out_by = functools.partial(leaving_out, collection, wanted)
+            usual = _defaults(collection.records)
+            everything = dataclasses.replace(collection, defaults=usual, benchmarks=configs)
+            out_by = functools.partial(leaving_out, everything, wanted)
             documents = significance.documents(tables, compare, notes, form, out_by)
     _publish(documents, notes, out / name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError, did_you_mean
@@ -21,11 +21,11 @@ USUAL = "lora"
 NO_RUN, APART, SPLIT = "no run", "no seed in common", "no seed on all tasks"
 
 
-def candidates_of(sheet: Sheet, name: str, out: str) -> list[Row]:
+def candidates_of(sheet: Sheet, name: str, leaving_out: Callable[[str], str]) -> list[Row]:
     """Return the rows that ``name`` may mean: that with this label, or all of the method.
 
     Args:
-        out: what leaves its runs out.
+        leaving_out: says of a name that no row has what leaves its runs out, empty for nothing.
 
     Raises:
         UserError: there is none.
@@ -41,8 +41,8 @@ def candidates_of(sheet: Sheet, name: str, out: str) -> list[Row]:
         labels = [sheet.label(row) for row in rows]
         known = [*labels, *(method_of(row) for row in rows)]
         why = f"no completed run is of it{did_you_mean(name, known)}; there are"
-        if out:
-            why = f"{out} leaves its completed runs out; what is left is"
+        if out := leaving_out(name):
+            why = f"{out}; what is left is"
         usual = name == USUAL
         over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
         raise UserError(f"{over}: {why} {in_a_row(labels)}{sheet.elsewhere}.")

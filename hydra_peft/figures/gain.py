@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ from hydra_peft.figures._style import (
     room,
     text_width,
 )
-from hydra_peft.listed import as_known
-from hydra_peft.runs.selection import NAMES, leaving_out
+from hydra_peft.runs.selection import NAMES
+from hydra_peft.tables.leaving_out import leaving_out
 from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
     sheet = of_one_scale(choose(collection, settings))
     wanted = {key: getattr(settings, key) for key in NAMES}
-    out = leaving_out(collection, wanted, as_known(settings.baseline, ()))
+    out = functools.partial(leaving_out, collection, wanted)
     candidates = candidates_of(sheet, settings.baseline, out)
     baseline, others, tasks = paired_rows(sheet, candidates)
     twins = [sheet.label(row) for row in candidates if row is not baseline]

@@ -72,15 +72,10 @@ def chosen_by(wanted: Mapping[str, str], collection: Collection) -> Callable[[Re
     return lambda record: all(NAMES[key](record) in found for key, found in names.items())
 
 
-def leaving_out(collection: Collection, wanted: Mapping[str, str], name: str) -> str:
-    """Return what of ``wanted`` leaves out the completed runs of the method or label ``name``, or
-    has left them out of ``collection``.
-
-    Empty where there are no such runs, or some are left.
-    """
-    runs = [*_words(collection, _given(wanted)), *collection.unwanted]
-    words = [words for r, words in runs if name in (r.label, NAMES["methods"](r))]
-    return min(words, key=len, default="")
+def words_by_run(collection: Collection, wanted: Mapping[str, str]) -> list[tuple[Record, str]]:
+    """Return the record of each completed run, and what of ``wanted`` leaves it out of
+    ``collection``, or has before; empty where nothing does."""
+    return [*_words(collection, _given(wanted)), *collection.unwanted]
 
 
 def shown_on(collection: Collection, split: str) -> Collection:

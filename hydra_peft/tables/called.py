@@ -39,7 +39,7 @@ def named_rows(
         key: what is given them, for messages.
         chosen: as it was typed.
         parts: rows that there are.
-        leaving_out: says of a name that no row has which words leave its runs out, empty for none.
+        leaving_out: says of a name that no row has what leaves its runs out, empty for nothing.
 
     Raises:
         UserError: a name that no row has, one that is empty, or one twice.
@@ -49,10 +49,10 @@ def named_rows(
     names = listed(key, chosen, known)
     if unknown := next((name for name in names if name not in known), None):
         meant = in_one_pair(unknown, chosen) or _meant(unknown, names, known)
-        why = f"no measured row is called {_whole(unknown)}{meant}"
+        why = f"no measured row is called {whole(unknown)}{meant}"
         why += "; there are"
         if out := leaving_out(unknown):
-            why = f"{out} leaves the runs of {_whole(unknown)} out; what is left is"
+            why = f"{out}; what is left is"
         there = {name for part in measured for name in part.labels}
         there |= {_method(row) for part in measured for row in part.table.rows}
         raise UserError(f"{key}={chosen}: {why} {in_a_row(sorted(there)) or 'none'}.")
@@ -73,7 +73,8 @@ def _method(row: Row) -> str:
     return str(row.method.get("name"))
 
 
-def _whole(name: str) -> str:
+def whole(name: str) -> str:
+    """Return ``name`` in quotation marks, cut where it is longer than a cell."""
     return f"'{name}'" if len(name) <= CELL else quoted(name)
 
 

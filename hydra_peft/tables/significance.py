@@ -41,7 +41,7 @@ def documents(
             too little with the others is left out unless it is named.
         notes: sentences that concern all tables.
         form: one of :data:`~hydra_peft.tables.formats.FORMATS`.
-        leaving_out: says of a name that no row has which words leave its runs out, empty for none.
+        leaving_out: says of a name that no row has what leaves its runs out, empty for nothing.
 
     Raises:
         UserError: see :func:`~hydra_peft.tables.called.named_rows`.

@@ -220,12 +220,12 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     ):
         lines(without)
     left_out = (
-        r"no baseline= is given: methods=hydra leaves its completed runs out; what is left is hydra"
+        r"no baseline= is given: methods=hydra leaves the runs of 'lora' out; what is left is hydra"
     )
     with pytest.raises(UserError, match=left_out):
         lines(collection, methods="hydra")
     for quoted in ("'lora r=4'", '"lora r=4"'):
-        gone = r"baseline=lora r=4: methods=hydra leaves its completed runs out; what is left"
+        gone = r"baseline=lora r=4: methods=hydra leaves the runs of 'lora r=4' out; what is left"
         with pytest.raises(UserError, match=gone):
             lines(collection, methods="hydra", baseline=quoted)
     # Also where a report chose the runs before.

@@ -9,7 +9,7 @@ from fabricated_runs import record
 
 from hydra_peft.errors import UserError
 from hydra_peft.runs.collection import Collection, FoundRun
-from hydra_peft.runs.selection import describe_selection, leaving_out, select
+from hydra_peft.runs.selection import describe_selection, select, words_by_run
 
 
 def collection() -> Collection:
@@ -74,22 +74,22 @@ def test_a_name_that_no_run_has(wanted: dict[str, str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "words"),
+    ("wanted", "words"),
     [
-        ("hydra", {"methods": "lora", "tasks": "cells"}, "methods=lora"),
-        ("hydra", {"methods": "lora", "tasks": "dmlab"}, "tasks=dmlab methods=lora"),
-        ("hydra", {"methods": "hydra,lora"}, ""),
-        ("lora r=4", {"methods": "lora", "tasks": "dmlab"}, "tasks=dmlab"),
-        ("linear", {"methods": "lora"}, ""),
-        ("hydra", {"methods": "'hydra,lora'"}, ""),
+        ({"methods": "lora", "tasks": "cells"}, {"hydra": "methods=lora", "lora": ""}),
+        ({"tasks": "dmlab", "methods": "lora"}, {"hydra": "tasks=dmlab methods=lora"}),
+        ({"methods": "hydra,lora"}, {"hydra": "", "lora": ""}),
+        ({"methods": "'hydra,lora'"}, {"hydra": "", "lora": ""}),
     ],
 )
-def test_what_leaves_a_method_out_is_named(name: str, wanted: dict[str, str], words: str) -> None:
-    ordered = {key: wanted[key] for key in ("tasks", "methods") if key in wanted}
-    assert leaving_out(collection(), ordered, name) == words
+def test_what_leaves_a_run_out_is_named(wanted: dict[str, str], words: dict[str, str]) -> None:
+    found = words_by_run(collection(), wanted)
+    assert len(found) == 6
+    of_cells = {r.method["name"]: said for r, said in found if r.task == "cells"}
+    assert of_cells | words == of_cells
 
 
-def test_what_left_a_method_out_before_is_named() -> None:
-    chosen = select(collection(), {"methods": "lora"})
-    assert leaving_out(chosen, {}, "hydra") == "methods=lora"
-    assert leaving_out(chosen, {}, "lora") == ""
+def test_what_left_a_run_out_before_is_named() -> None:
+    found = words_by_run(select(collection(), {"methods": "lora"}), {})
+    said = {record.method["name"]: words for record, words in found}
+    assert said == {"hydra": "methods=lora", "lora": ""}
