@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hydra_peft.runs.collection import Collection, FoundRun
     from hydra_peft.runs.rebuild import RebuiltRun
     from hydra_peft.runs.record import Record
+    from hydra_peft.tables.parts import Part
     from hydra_peft.tables.rows import Row, Table
 
 #: kinds of CKA that are measured, columns of the table
@@ -38,11 +40,17 @@ ALIGNMENTS = (
 
 @dataclass(frozen=True)
 class TwoBranches:
-    """A run with both branches, the whole label of its row in tables, and what is known of it."""
+    """A run with both branches, its row, where that stands in tables, and what is known of it."""
 
     found: FoundRun
-    label: str
+    row: Row
+    part: Part
     columns: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What tables call its row."""
+        return self.part.names[id(self.row)]
 
 
 def with_both(collection: Collection) -> list[TwoBranches]:
@@ -58,7 +66,7 @@ def with_both(collection: Collection) -> list[TwoBranches]:
         benchmarks=collection.benchmarks,
     )
     return [
-        TwoBranches(found[id(record)], row.label, _columns(table, row, part.names[id(row)], record))
+        TwoBranches(found[id(record)], row, part, _columns(table, row, part.names[id(row)], record))
         for table in tables
         for part in parts(table)
         for row in part.table.rows
@@ -67,13 +75,37 @@ def with_both(collection: Collection) -> list[TwoBranches]:
     ]
 
 
+def shared_settings(runs: Sequence[TwoBranches]) -> list[str]:
+    """Return sentences on the settings that labels leave out, as the rows of a part share them:
+    one each part, which is called by what tells it from the others."""
+    from hydra_peft.tables.parts import common_in_words
+
+    rows: dict[int, dict[int, Row]] = {}
+    for run in runs:
+        rows.setdefault(id(run.part), {})[id(run.row)] = run.row
+    found = {id(run.part): run.part for run in runs}
+    places = [_place(part.table, part.table.rows[0]) for part in found.values()]
+    differ = [len(set(kind)) > 1 for kind in zip(*places, strict=True)]
+    said = []
+    for (key, part), place in zip(found.items(), places, strict=True):
+        where = ", ".join(word for word, tells in zip(place, differ, strict=True) if tells and word)
+        if words := common_in_words(list(rows[key].values()), part.common):
+            said.append(f"On {where}: all with {words}." if where else f"All with {words}.")
+    return said
+
+
+def _place(table: Table, row: Row) -> tuple[str, ...]:
+    """Return what tells parts of tables from each other, in words."""
+    kinds = (table.benchmark, f"{row.model} ({row.weights})", f"protocol {table.protocol}")
+    return *kinds, PARTIAL * row.partial
+
+
 def _columns(table: Table, row: Row, name: str, record: Record) -> dict[str, Any]:
     from hydra_peft.config.identity import settings_id
 
-    partial = f", {PARTIAL}" * row.partial
+    benchmark, *others = filter(None, _place(table, row))
     return {
-        "setting": f"{table.benchmark}, {name}, {row.model} ({row.weights}), "
-        f"protocol {table.protocol}{partial}",
+        "setting": ", ".join([benchmark, name, *others]),
         "identity": settings_id(row.settings),
         "benchmark": record.benchmark,
         "task": record.task,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._base import CollectionFigure, FigureData
-from hydra_peft.figures._both_branches import ALIGNMENTS, measures_of, with_both
+from hydra_peft.figures._both_branches import ALIGNMENTS, measures_of, shared_settings, with_both
 from hydra_peft.figures._branch_summaries import MEASURES, higher_in, is_known, sentence, summaries
 from hydra_peft.figures._branches import IMAGE_OPTIONS, ImageSettings
 from hydra_peft.figures._captions import describe_runs
@@ -73,7 +73,7 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
         collection.defaults,
         labels=[run.label for run in measured],
     )
-    caption = f"{runs}. {_caption(table)}"
+    caption = " ".join([f"{runs}.", *shared_settings(measured), _caption(table)])
     signs = [
         sentence(rows)
         for (setting, measure), rows in summary.groupby(["setting", "measure"], sort=False)

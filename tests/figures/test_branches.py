@@ -20,6 +20,7 @@ from hydra_peft.errors import UserError
 from hydra_peft.figures import FigureData, find_figure, render
 from hydra_peft.runs.collection import collect
 from hydra_peft.runs.record import read_record, write_record
+from hydra_peft.tables.overrides import Origin
 
 Compose = Callable[..., Any]
 FIGURE = find_figure("branches")
@@ -179,3 +180,31 @@ def test_texts_have_similarities_and_one_note(compose_train: Compose, tmp_path: 
     assert "of images alone" in words
     assert not any("undefined" in note for note in found.notes)
     assert not any("0 of 0" in said for said in words)
+
+
+def test_a_caption_says_the_shared_settings_of_each_backbone(
+    compose_train: Compose, tmp_path: Path
+) -> None:
+    """Panels are called without them, and alike but for the backbone."""
+    for kind, words in {
+        "pretrained": ["train.epochs=5"],
+        "random": ["train.epochs=9", "model.pretrained=false"],
+    }.items():
+        words += ["method.targets=[blocks.4.mlp.fc2]"]
+        put_model(compose_train, tmp_path / "runs" / kind, *words)
+    collection = collect(tmp_path / "runs")
+    usual = {**collection.records[0].settings, "train.epochs": 1}
+    defaults = {Origin.of(record): usual for record in collection.records}
+    named = dataclasses.replace(collection, defaults=defaults)
+    found = FIGURE.data(named, FIGURE.settings(cache=str(tmp_path / "cache"), images=16))
+    assert not any("epochs" in setting for setting in found.table["setting"])
+    assert re.search(
+        r"On vit_mini \(pretrained \w{8}\): all with [^.]*train.epochs=5", found.caption
+    )
+    assert re.search(r"On vit_mini \(RANDOM WEIGHTS\): all with [^.]*train.epochs=9", found.caption)
+    assert found.caption.count("train.epochs") == 2
+    one = dataclasses.replace(named, completed=named.completed[:1])
+    assert re.search(
+        r"\. All with [^.]*train.epochs=[59]",
+        FIGURE.data(one, FIGURE.settings(cache=str(tmp_path / "cache"), images=16)).caption,
+    )
