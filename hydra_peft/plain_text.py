@@ -104,6 +104,20 @@ def in_a_row(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" if "," in name else name for name in names)
 
 
+def few_of_each(sentences: Iterable[str], most: int) -> list[str]:
+    """Return ``sentences``, of those that begin alike, up to a colon, at most so many; one more
+    says how many others there are."""
+    kinds: dict[str, list[str]] = {}
+    for number, sentence in enumerate(sentences):
+        kind, colon, _ = sentence.partition(": ")
+        kinds.setdefault(kind if colon else f"{number}", []).append(sentence)
+    return [
+        line
+        for kind, own in kinds.items()
+        for line in (*own[:most], *[f"{kind}: {len(own) - most:,} more."] * (len(own) > most))
+    ]
+
+
 def size_in_words(count: int) -> str:
     """Return ``count`` bytes in words, as in ``100 KiB`` or ``3.2 GiB``."""
     size, unit = float(count), 0

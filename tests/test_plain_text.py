@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hydra_peft.plain_text import counted, csv_text, in_short, rounded, shortened_apart
+from hydra_peft.plain_text import counted, csv_text, few_of_each, in_short, rounded, shortened_apart
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,10 @@ def test_a_long_sentence_keeps_its_begin_and_its_end() -> None:
     assert cut.endswith("y\\x1b is not a folder: name one.")
     assert "... (998,032 characters) ..." in cut
     assert len(cut) < 6000
+
+
+def test_of_sentences_that_begin_alike_some_are_enough() -> None:
+    parts = [f"drawn in part: {number}." for number in range(5)]
+    rest = ["no colon here", "left out: x.", "no other either"]
+    assert few_of_each([*parts, *rest], 3) == [*parts[:3], "drawn in part: 2 more.", *rest]
+    assert few_of_each(parts, 5) == parts

@@ -31,6 +31,8 @@ _METADATA: dict[str, dict[str, str | None]] = {
 #: where a file says what it shows
 _CAPTIONS = {"pdf": "Subject", "png": "Description", "svg": "Description"}
 
+#: notes of one kind, at most, such as on files of runs that are not whole
+MOST_NOTES = 40
 #: what is saved; the report takes svg
 _SAVED = ("pdf", "png")
 

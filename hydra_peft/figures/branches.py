@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError
-from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._base import MOST_NOTES, CollectionFigure, FigureData
 from hydra_peft.figures._both_branches import ALIGNMENTS, measures_of, shared_settings, with_both
 from hydra_peft.figures._branch_summaries import MEASURES, higher_in, is_known, sentence, summaries
 from hydra_peft.figures._branches import IMAGE_OPTIONS, ImageSettings
@@ -23,7 +23,7 @@ from hydra_peft.figures._style import (
     text_width,
 )
 from hydra_peft.figures.figure3 import COUNT
-from hydra_peft.plain_text import counted
+from hydra_peft.plain_text import counted, few_of_each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,8 @@ def data(collection: Collection, settings: ImageSettings) -> FigureData:
         if not _is_of_images(measure, table[table["setting"] == setting])
     ]
     notes += _without_images(table)
-    return FigureData({"": table, "summary": summary}, caption, (*signs, *notes))
+    said = (*signs, *few_of_each(notes, MOST_NOTES))
+    return FigureData({"": table, "summary": summary}, caption, said)
 
 
 def _caption(table: pd.DataFrame) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures._bands import BANDS, OPTION, bare, check_band, draw_band, spread
-from hydra_peft.figures._base import CollectionFigure, FigureData
+from hydra_peft.figures._base import MOST_NOTES, CollectionFigure, FigureData
 from hydra_peft.figures._epochs import Places, inches_for, places
 from hydra_peft.figures._looks import of_one_look
 from hydra_peft.figures._sheets import OPTIONS, Selection, Sheet, choose, spread_in_words
 from hydra_peft.figures._style import COLUMN, GREY, PAGE, SMALL, in_lines, legend, picture, room
-from hydra_peft.plain_text import counted
+from hydra_peft.plain_text import counted, few_of_each
 from hydra_peft.runs.folder import METRICS
 from hydra_peft.runs.history import read_history
 
@@ -94,7 +94,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
     unseen = list(_unseen(table))
     if unseen:
         caption += " Losses of 0 or below have no place on the logarithmic axis."
-    return FigureData({"": table}, caption, (*notes, *unseen, *sheet.notes), facts, sheet.marks)
+    said = (*few_of_each([*notes, *unseen], MOST_NOTES), *sheet.notes)
+    return FigureData({"": table}, caption, said, facts, sheet.marks)
 
 
 def _score(sheet: Sheet, task: str) -> str:

@@ -14,6 +14,7 @@ from scored_records import scored
 
 from hydra_peft.errors import UserError
 from hydra_peft.figures import find_figure
+from hydra_peft.figures._base import MOST_NOTES
 from hydra_peft.runs import history
 from hydra_peft.runs.collection import Collection, collect
 
@@ -90,6 +91,18 @@ def test_half_a_file_is_drawn_with_a_note(tmp_path: Path) -> None:
     torn = "it ends within a line; 1 of 3 epochs is missing, the first is 3"
     assert f"{path} is not whole: {torn}." in note
     assert "The metrics.csv of 1 run is not whole" in data.caption
+
+
+def test_many_halves_of_files_are_not_all_listed(tmp_path: Path) -> None:
+    changes = {"science": {"train": {"epochs": 3}}}
+    collection = put(tmp_path, *scores("lora", {"a": [50.0] * (MOST_NOTES + 2)}, **changes))
+    for run in collection.completed:
+        path = run.folder / "metrics.csv"
+        path.write_text(path.read_text()[:-20])
+    data = FIGURE.data(collection, Settings())
+    notes = [note for note in data.notes if note.startswith("drawn in part")]
+    assert notes[MOST_NOTES:] == ["drawn in part: 2 more."]
+    assert f"The metrics.csv of {MOST_NOTES + 2} runs is not whole" in data.caption
 
 
 def test_nothing_to_draw_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
