@@ -45,7 +45,6 @@ from hydra_peft.figures._style import (
     text_width,
 )
 from hydra_peft.runs.selection import NAMES
-from hydra_peft.tables.leaving_out import leaving_out
 from hydra_peft.tables.measures import joint_title
 
 if TYPE_CHECKING:
@@ -95,6 +94,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
         UserError: no row is the baseline, or no other row can be paired with it.
     """
     import pandas as pd
+
+    from hydra_peft.tables.leaving_out import leaving_out
 
     sheet = of_one_scale(choose(collection, settings))
     wanted = {key: getattr(settings, key) for key in NAMES}

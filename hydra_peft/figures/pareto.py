@@ -26,7 +26,6 @@ from hydra_peft.figures._sheets import (
     some,
 )
 from hydra_peft.figures._style import COLUMN, PAGE, legend, picture, room
-from hydra_peft.tables.mean_heads import mean_head
 from hydra_peft.tables.measures import axis
 from hydra_peft.tables.published import read_published
 
@@ -110,6 +109,8 @@ def data(collection: Collection, settings: Settings) -> FigureData:
 
 
 def _line(sheet: Sheet, row: Row, weights: dict[str, float], settings: Settings) -> dict[str, Any]:
+    from hydra_peft.tables.mean_heads import mean_head
+
     found = row.mean(weights)
     assert found is not None  # what is complete has a mean
     low, high = _reach(found, settings.bars)
