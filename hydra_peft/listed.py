@@ -89,7 +89,8 @@ def _names(words: Sequence[str], known: dict[tuple[str, ...], str]) -> list[str]
     names = list[str]()
     for own in _each(words, known):
         whole = _unquoted(text := ", ".join(own))
-        inside = _each(_words(whole), known) if whole != text and own not in known else []
+        quoted_whole = whole != text and own not in known
+        inside = _each(_words(without_brackets(whole)), known) if quoted_whole else []
         if inside and all(part in known for part in inside):
             names += [known[part] for part in inside]
         else:

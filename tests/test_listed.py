@@ -53,6 +53,7 @@ def test_no_name_at_all(text: str) -> None:
 def test_a_list_in_one_pair_of_quotation_marks_is_its_names(mark: str) -> None:
     known = ("lora", "hydra", "a, b")
     assert listed("methods", f"{mark}lora, hydra{mark}", known) == ["lora", "hydra"]
+    assert listed("methods", f"{mark}[lora,hydra]{mark}", known) == ["lora", "hydra"]
     assert listed("methods", f"{mark}a,b,lora{mark},hydra", known) == ["a, b", "lora", "hydra"]
     # One name of that kind goes before, and an unknown one stays as it is.
     assert listed("methods", f"{mark}lora,hydra{mark}", (*known, "lora, hydra")) == ["lora, hydra"]
