@@ -24,7 +24,7 @@ _OTHER_GRID = [f"protocol.grid={{{','.join(f'{k}:[1.0]' for k in RATE_AND_DECAY)
 def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
     """Return the settings of a run of each origin to which nothing was said beside.
 
-    The splits of its protocol are by their roles, as :func:`by_role` makes them. Presets of its
+    The splits of its protocol are by their roles, as :func:`by_role` makes them. Variants of its
     method are beside it, as origins of their own.
 
     Origins that ``conf`` has no protocol or method for are left out, and so are those that it
@@ -41,8 +41,8 @@ def default_settings(origins: Iterable[Origin]) -> dict[Origin, dict[str, Any]]:
                 # Of any other timm model the name is the architecture.
                 settings["model.architecture"] = origin.model
             found[origin] = settings
-            for preset, own in _presets(origin.method).items():
-                found[dataclasses.replace(origin, preset=preset)] = {**settings, **own}
+            for variant, own in _variants(origin.method).items():
+                found[dataclasses.replace(origin, variant=variant)] = {**settings, **own}
     return found
 
 
@@ -125,7 +125,7 @@ def _overrides(origin: Origin) -> list[str] | None:
 
 
 @functools.cache
-def _presets(method: str) -> dict[str, dict[str, Any]]:
+def _variants(method: str) -> dict[str, dict[str, Any]]:
     """Return the settings that each other yaml of ``method`` names, by the yaml's name."""
     found = {}
     for name in (name for name in options("method") if name.startswith(f"{method}_")):

@@ -27,7 +27,7 @@ class ScoreTable:
             items of ``Record.method`` that its runs have. Methods that ``hydra_peft.methods`` does
             not have are named here as it will have them; until then such rows are the paper's
             alone.
-        experiment: the yaml in ``conf/experiment`` that trains the table; presets of methods that
+        experiment: the yaml in ``conf/experiment`` that trains the table; variants of methods that
             it names are the table's own.
         apart: keys of ``rows`` that this experiment does not train.
         with_head: keys of ``rows`` whose printed parameters include the mean head, as those of

@@ -24,8 +24,8 @@ _KEY = re.compile(
     r"(model|data|head|optimizer|scheduler|protocol|train|method)(\.[a-z_0-9]+)+"
     r"|dataset\.(train_size|shots|split_seed|sampling_seed)"
 )
-#: begin of an override that is a preset, a yaml of a method that another one names too
-_PRESET = "method="
+#: begin of an override that is a variant, a yaml of a method that another one names too
+_VARIANT = "method="
 _TUNED_BY = f"{TUNED} by "
 #: settings that are chosen by a yaml of the group: the name alone would leave the other's options
 _CHOSEN = re.compile(r"(head|optimizer|scheduler)\.name=")
@@ -180,8 +180,8 @@ def _method(row: Row, table: Table) -> list[str] | None:
     names = (row.records[0].untrained or str(row.method.get("name")), table.protocol, *precision)
     if not all(map(_NAME.fullmatch, names)):
         return None
-    preset = next((o for o in row.overrides if o.startswith(_PRESET)), f"{_PRESET}{names[0]}")
-    words = [*(_untrained(row, table) or [preset]), *_ranks(row), f"protocol={table.protocol}"]
+    variant = next((o for o in row.overrides if o.startswith(_VARIANT)), f"{_VARIANT}{names[0]}")
+    words = [*(_untrained(row, table) or [variant]), *_ranks(row), f"protocol={table.protocol}"]
     words += [f"precision={name}" for name in precision]
     return words + ["data.allow_partial=true"] * row.partial
 
@@ -191,7 +191,7 @@ def _untrained(row: Row, table: Table) -> list[str]:
     if not (option := row.records[0].untrained):
         return []
     tuned = usual_search(table.benchmark, table.protocol) is not None
-    words = [f"{_PRESET}{Linear.name}", f"head={option}", "train.epochs=0"]
+    words = [f"{_VARIANT}{Linear.name}", f"head={option}", "train.epochs=0"]
     return [*words, *["protocol.tune=false"] * tuned]
 
 
@@ -199,7 +199,7 @@ def _overrides(row: Row, options: Options) -> list[str] | None:
     """Return the overrides of a row's runs, None where they are not known or not plain."""
     words = []
     for override in row.overrides:
-        if override.startswith(_PRESET):
+        if override.startswith(_VARIANT):
             continue
         key, _, value = override.partition("=")
         if override == UNCHECKED or value == _OF_RECIPE:

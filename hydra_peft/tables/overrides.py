@@ -76,7 +76,7 @@ class Origin:
         tuned: whether ``protocol.tune`` was on.
         search: how it chose then, as ``protocol.search``.
         untrained: what it is that trained nothing, see :attr:`Record.untrained`; else empty.
-        preset: name of a yaml that sets options of the method; empty for the method's own.
+        variant: name of a yaml that sets options of the method; empty for the method's own.
     """
 
     benchmark: str
@@ -86,7 +86,7 @@ class Origin:
     tuned: bool
     search: str = _GRID
     untrained: str = ""
-    preset: str = ""
+    variant: str = ""
 
     @classmethod
     def of(cls, record: Record) -> Origin:
@@ -113,7 +113,7 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
         ``tuned`` where it was (``tuned by optuna`` if not by grid) and its protocol does not say
         so, ``not tuned`` where that does, but of what is untrained, ``init_from=`` the task of the
         adapter that was started from, then ``key=value`` for each setting that is not as by
-        default, after ``method=`` a preset where that leaves fewer. A setting that the record
+        default, after ``method=`` a variant where that leaves fewer. A setting that the record
         lacks had the value of before there was an option.
     """
     origin = Origin.of(record)
@@ -123,14 +123,14 @@ def marks(record: Record, defaults: Defaults) -> tuple[str, ...]:
     if origin not in defaults:
         return (*said, UNCHECKED)
     own = by_role(record.settings, record.role)
-    presets = sorted(o.preset for o in defaults if dataclasses.replace(o, preset="") == origin)
-    found = [_differing(own, defaults[dataclasses.replace(origin, preset=p)], p) for p in presets]
+    variants = sorted(o.variant for o in defaults if dataclasses.replace(o, variant="") == origin)
+    found = [_differing(own, defaults[dataclasses.replace(origin, variant=p)], p) for p in variants]
     return (*said, *min(found, key=len))
 
 
-def preset_marks(name: str) -> frozenset[str]:
+def variant_marks(name: str) -> frozenset[str]:
     """Return the marks that a run of the yaml ``name`` of a method may have by it alone: the
-    preset's name, or its settings where they are as few."""
+    variant's name, or its settings where they are as few."""
     own = {k: v for k, v in option("method", name).items() if k not in _NO_SETTINGS}
     said = (f"method.{key}={as_text(value)}" for key, value in own.items())
     return frozenset((f"method={name}", *said))
@@ -154,8 +154,10 @@ def _how_tuned(origin: Origin) -> tuple[str, ...]:
     return (TUNED if origin.search == _GRID else f"{TUNED} by {origin.search}",)
 
 
-def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str) -> tuple[str, ...]:
-    """Return ``key=value`` of each setting that is not one of ``defaults``, the preset's name
+def _differing(
+    own: Mapping[str, Any], defaults: Mapping[str, Any], variant: str
+) -> tuple[str, ...]:
+    """Return ``key=value`` of each setting that is not one of ``defaults``, the variant's name
     first."""
     own = {**unsaid(own, defaults), **filled(own)}
     chosen = {key: own[key] for key in _CHOICES if key in own}
@@ -180,7 +182,7 @@ def _differing(own: Mapping[str, Any], defaults: Mapping[str, Any], preset: str)
     for key in [key for key, value in typed.items() if value == TUNED]:
         if f"{_IN_GRID}{key}" in typed:  # which says so
             del typed[key]
-    said = (f"method={preset}",) if preset else ()
+    said = (f"method={variant}",) if variant else ()
     return (*said, *(f"{key}={as_text(value)}" for key, value in typed.items()))
 
 

@@ -13,7 +13,7 @@ from hydra_peft.config.benchmarks import Benchmark, all_benchmarks
 from hydra_peft.config.paper_tables import DatasetTable, HyperparameterTable, ScoreTable
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
-from hydra_peft.tables.overrides import preset_marks
+from hydra_peft.tables.overrides import variant_marks
 from hydra_peft.tables.summaries import weights_over
 
 
@@ -52,16 +52,16 @@ class PaperTable(ScoreTable):
         return [key for key, name in rows if name in methods and key not in self.apart]
 
     @functools.cached_property
-    def presets(self) -> list[frozenset[str]]:
-        """Marks by which rows of its experiment, whose methods may be presets, are the table's own:
-        a set for each method."""
-        return [preset_marks(name) for name in _options_of(self.experiment)]
+    def variants(self) -> list[frozenset[str]]:
+        """Marks by which rows of its experiment are the table's own: a set for each of its methods,
+        which may be variants."""
+        return [variant_marks(name) for name in _options_of(self.experiment)]
 
     def own_marks(self, marks: Iterable[str]) -> frozenset[str]:
         """Return ``marks`` of a row where one method of the experiment explains all that are of
         methods; none otherwise."""
         of_method = frozenset(mark for mark in marks if mark.startswith("method"))
-        return of_method if any(of_method <= preset for preset in self.presets) else frozenset()
+        return of_method if any(of_method <= variant for variant in self.variants) else frozenset()
 
     @property
     def published(self) -> Path:
@@ -105,7 +105,7 @@ def score_tables(folders: Sequence[Path] = ()) -> dict[int, PaperTable]:
 def _methods_of(experiment: str) -> set[str]:
     """Return the names of the methods that an experiment's sweep is over; none if absent."""
     yamls = (option("method", name) for name in _options_of(experiment))
-    # A preset may leave the name to the yaml that it begins with.
+    # A variant may leave the name to the yaml that it begins with.
     return {str(yaml.get("name", yaml.get("defaults", [""])[0])) for yaml in yamls if yaml}
 
 

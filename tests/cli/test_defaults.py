@@ -42,12 +42,12 @@ def test_they_are_those_of_the_experiments(
     assert default_settings([origin])[origin] == {**composed.settings, **expected}
 
 
-def test_presets_stand_beside_their_method(compose_train: Callable[..., Any]) -> None:
+def test_variants_stand_beside_their_method(compose_train: Callable[..., Any]) -> None:
     origin = Origin("mini", "clean", "adapter", "vit_mini", tuned=False)
     found = default_settings([origin])
-    assert {origin.preset for origin in found} == {"", "adapter_elevater", "adapter_houlsby"}
+    assert {origin.variant for origin in found} == {"", "adapter_elevater", "adapter_houlsby"}
     for one, settings in found.items():
-        words = (f"method={one.preset or one.method}", "dataset=mini/digits")
+        words = (f"method={one.variant or one.method}", "dataset=mini/digits")
         own = check_config(compose_train(*words)).settings
         assert {k: v for k, v in settings.items() if k.startswith("method.")} == {
             k: v for k, v in own.items() if k.startswith("method.")
@@ -98,7 +98,7 @@ def test_any_timm_model_is_known_by_its_name() -> None:
 def test_what_conf_does_not_have_is_left_out(change: dict[str, Any]) -> None:
     origin = Origin("mini", "clean", "lora", "vit_mini", tuned=False)
     found = default_settings([origin, dataclasses.replace(origin, **change)])
-    assert [known for known in found if not known.preset] == [origin]
+    assert [known for known in found if not known.variant] == [origin]
 
 
 @pytest.mark.parametrize("benchmark", ["own", "elsewhere"])

@@ -154,7 +154,7 @@ def vit_base() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("preset", "count"),
+    ("variant", "count"),
     [
         ("adapter", 156_768),
         ("adapter_houlsby", 2 * 156_768),
@@ -163,11 +163,11 @@ def vit_base() -> nn.Module:
     ],
 )
 def test_published_counts(
-    preset: str, count: int, compose_train: Callable[..., object], vit_base: nn.Module
+    variant: str, count: int, compose_train: Callable[..., object], vit_base: nn.Module
 ) -> None:
     from hydra_peft.config.check import check_config
 
-    method = check_config(compose_train(f"method={preset}")).method
+    method = check_config(compose_train(f"method={variant}")).method
     model = copy.deepcopy(vit_base)
     hydra_peft.inject(model, method)
     assert hydra_peft.count_parameters(model).adapter == count

@@ -113,7 +113,7 @@ def test_counts(options: dict[str, object], count: int) -> None:
     assert hydra_peft.count_parameters(model).adapter == count
 
 
-def test_the_preset_is_elevaters(compose_train: Callable[..., object]) -> None:
+def test_the_variant_is_elevaters(compose_train: Callable[..., object]) -> None:
     from hydra_peft.config.check import check_config
 
     method = check_config(compose_train("method=compacter_elevater")).method

@@ -318,7 +318,7 @@ def test_dropout_at_the_input_of_both_branches() -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_the_preset_of_noahs_row(compose_train: Callable[..., object]) -> None:
+def test_the_variant_of_noahs_row(compose_train: Callable[..., object]) -> None:
     method = check_config(compose_train("method=lora_qkv")).method
     model = vit_b16()
     hydra_peft.inject(model, method)

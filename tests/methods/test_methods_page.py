@@ -14,7 +14,7 @@ import hydra_peft
 from hydra_peft.methods import method_names
 
 #: of one method, by what tables call them
-PRESETS = {
+VARIANTS = {
     "hydra_mlp": ("hydra", "method.targets=[mlp.fc2]"),
     "hydra_msa": ("hydra", "method.targets=[attn.proj]"),
 }
@@ -56,9 +56,9 @@ def test_compared_rows_are_those_of_the_measured_table(root: Path) -> None:
     )
     with (root / "results" / "mini" / "methods" / "costs.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(told) == len(lines) == len(method_names()) + len(PRESETS)
+    assert len(told) == len(lines) == len(method_names()) + len(VARIANTS)
     for (name, bold, *numbers, behind, count, size), line in zip(told, lines, strict=True):
-        method, said = PRESETS.get(name, (name, "(tuned, protocol.grid."))
+        method, said = VARIANTS.get(name, (name, "(tuned, protocol.grid."))
         assert line["method"].partition(" ")[0] == method
         assert said in line["method"]
         measured = [float(line[key]) for key in ("mean", "ci95_low", "ci95_high")]
@@ -76,10 +76,10 @@ def test_the_column_of_a_pretrained_backbone_is_that_of_its_table(root: Path) ->
     with (root / "results" / "real" / "methods.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     measured = {}
-    presets = {"attn.proj": "hydra_msa", "mlp.fc2": "hydra_mlp"}
+    variants = {"attn.proj": "hydra_msa", "mlp.fc2": "hydra_mlp"}
     for line in lines:
         targets = re.search(r"\bmethod.targets=\[([\w.]+)\]", line["method"])
-        name = presets[targets[1]] if targets else line["method"].partition(" ")[0]
+        name = variants[targets[1]] if targets else line["method"].partition(" ")[0]
         mean, low, high = (float(line[key]) for key in ("mean", "ci95_low", "ci95_high"))
         measured[name] = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
         assert (line["task"], line["seeds"]) == ("elpv", "3")

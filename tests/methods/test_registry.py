@@ -23,13 +23,13 @@ def test_every_method_has_a_yaml_of_its_name(root: Path) -> None:
         assert content["name"] == name
 
 
-def test_every_other_yaml_is_a_preset_of_a_method(
+def test_every_other_yaml_is_a_variant_of_a_method(
     root: Path, compose_train: Callable[..., object]
 ) -> None:
     stems = {path.stem for path in (root / "conf/method").glob("*.yaml")}
-    for preset in sorted(stems - set(method_names())):
-        method = check_config(compose_train(f"method={preset}")).method
-        assert preset.startswith(f"{method.name}_")
+    for variant in sorted(stems - set(method_names())):
+        method = check_config(compose_train(f"method={variant}")).method
+        assert variant.startswith(f"{method.name}_")
         assert method != build_method(method.name)
 
 

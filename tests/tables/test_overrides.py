@@ -74,15 +74,15 @@ def test_every_difference_is_named(changes: dict[str, Any], marked: tuple[str, .
         ),
     ],
 )
-def test_a_preset_is_named_where_that_is_shorter(
+def test_a_variant_is_named_where_that_is_shorter(
     changes: dict[str, Any], marked: tuple[str, ...]
 ) -> None:
     usual = {**DEFAULTS, "method.bias": True}
     record = run(**{"method.bias": True, **changes})
     origin = Origin.of(record)
     own = {**usual, "method.targets": ["mlp.fc2"], "method.bias": False}
-    preset = dataclasses.replace(origin, preset="hydra_own")
-    assert marks(record, {origin: usual, preset: own}) == marked
+    variant = dataclasses.replace(origin, variant="hydra_own")
+    assert marks(record, {origin: usual, variant: own}) == marked
 
 
 def test_the_task_of_the_adapter_that_was_started_from_is_named() -> None:
