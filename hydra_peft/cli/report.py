@@ -113,7 +113,7 @@ def write_report(
 
     # Before what takes seconds to load: a mistake is told at once.
     collection = collect(runs)
-    with collection.naming_unread():
+    with collection.naming_unread((only or {}).values()):
         collection = select(collection, only or {})
 
     from hydra_peft.cli.defaults import default_settings

@@ -186,8 +186,9 @@ def print_tables(
             f"no run below {runs} has completed ({found}): train one, or see what each of them "
             f"needs with python scripts/status.py runs={runs}."
         )
-    with collection.naming_unread():
-        chosen = _chosen(collection, runs, only or {}, protocol, split)
+    wanted = {"protocol": protocol or "", **(only or {})}
+    with collection.naming_unread([*wanted.values(), compare or ""]):
+        chosen = _chosen(collection, runs, wanted, split)
         records = chosen.records
         tables, apart = build_tables(records, defaults=_defaults(records), benchmarks=configs)
         notes = [*describe_selection(only or {}), *chosen.warnings, *apart]
@@ -197,7 +198,6 @@ def print_tables(
         elif compare is None:
             documents = render.documents(tables, notes, form)
         else:
-            wanted = {**(only or {}), "protocol": protocol or ""}
             usual = _defaults(collection.records)
             everything = dataclasses.replace(collection, defaults=usual, benchmarks=configs)
             out_by = functools.partial(leaving_out, everything, wanted)
@@ -206,21 +206,15 @@ def print_tables(
 
 
 def _chosen(
-    collection: Collection, runs: Path, only: Mapping[str, str], protocol: str | None, split: str
+    collection: Collection, runs: Path, wanted: Mapping[str, str], split: str
 ) -> Collection:
     """Return the runs of ``collection``, which are below ``runs``, that are asked for."""
     from hydra_peft.runs.selection import select, shown_on
 
-    collection = select(collection, only)
-    if split:
-        collection = shown_on(collection, split)
-    _check_protocol(protocol, collection.records)
-    collection = collection.only(lambda record: protocol in (None, record.protocol))
-    if not collection.records and protocol is not None:
-        raise UserError(f"{runs} holds no completed run of protocol={protocol}: train one first.")
-    if not collection.records and any(only.values()):
+    chosen = select(collection, wanted)
+    if not chosen.records:
         raise UserError(f"none of the chosen runs below {runs} has completed: train one first.")
-    return collection
+    return shown_on(chosen, split, wanted) if split else chosen
 
 
 def config_dirs(folder: str) -> list[Path]:

@@ -278,8 +278,8 @@ def complete_part(sheet: Sheet, *, asked: bool) -> Sheet:
     whole = [row for row in rows if complete(row.scores, tasks)]
     if not whole:
         raise UserError(
-            f"no method has runs{sheet.runs} on all of {', '.join(tasks)}: give tasks=<those to "
-            "compare on>."
+            f"no method has runs{sheet.runs} of one seed on all of {', '.join(tasks)}: give "
+            "tasks=<those to compare on>."
         )
     return part(sheet, whole, tasks)
 

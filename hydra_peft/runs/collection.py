@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,8 +93,12 @@ class Collection:
         return replace(self, completed=completed, others=others)
 
     @contextmanager
-    def naming_unread(self) -> Iterator[None]:
+    def naming_unread(self, wanted: Iterable[str] = ()) -> Iterator[None]:
         """Let a refusal inside the context name what was not read: it may be what is missed.
+
+        Args:
+            wanted: what was asked for, such as ``digits,cells``: runs in whose folders' names it is
+                are named first.
 
         Raises:
             UserError: one was raised.
@@ -103,7 +108,9 @@ class Collection:
         except UserError as error:
             more = len(self.unread) - _NAMED
             rest = [f"{more} more are left out."] * (more > 0)
-            raise UserError(" ".join([str(error), *self.unread[:_NAMED], *rest])) from None
+            asked = {name for text in wanted for name in re.findall(r"\w+", text)}
+            named = sorted(self.unread, key=lambda said: -len(asked & {*re.findall(r"\w+", said)}))
+            raise UserError(" ".join([str(error), *named[:_NAMED], *rest])) from None
 
 
 def collect(runs: Path, *, may_be_empty: bool = False) -> Collection:

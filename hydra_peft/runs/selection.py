@@ -78,8 +78,13 @@ def words_by_run(collection: Collection, wanted: Mapping[str, str]) -> list[tupl
     return [*_words(collection, _given(wanted)), *collection.unwanted]
 
 
-def shown_on(collection: Collection, split: str) -> Collection:
+def shown_on(collection: Collection, split: str, wanted: Mapping[str, str]) -> Collection:
     """Return the completed runs of ``collection`` that were scored on ``split``, with that score.
+
+    Args:
+        collection: what :func:`select` has left.
+        split: its name.
+        wanted: what they were selected by.
 
     Raises:
         UserError: none was.
@@ -87,9 +92,11 @@ def shown_on(collection: Collection, split: str) -> Collection:
     scored = [run for run in collection.completed if split in run.record.scores]
     if not scored:
         known = sorted({name for run in collection.completed for name in run.record.scores})
+        which = " ".join(["", *(f"{key}={text}" for key, text in _given(wanted).items())])
+        which = f" with{which}" if which else ""
         raise UserError(
-            f"split={split}: no completed run was scored on it{did_you_mean(split, known)}; there "
-            f"are {', '.join(known) or 'none'}."
+            f"split={split}: no completed run{which} was scored on it{did_you_mean(split, known)}; "
+            f"there are {', '.join(known) or 'none'}."
         )
     shown = [dataclasses.replace(run, record=run.record.shown_on(split)) for run in scored]
     return dataclasses.replace(collection, completed=shown)

@@ -48,6 +48,7 @@ def _by_task(part: Part, row: Row) -> list[int]:
 
 
 def _head(row: Row) -> tuple[bool, dict[str, Any]]:
-    """Return what the head's size on a task depends on: whether it is trained, and its settings."""
+    """Return what the head's size on a task depends on: whether it is trained, its settings and
+    those of the backbone, whose width may be one of them."""
     settings = filled(row.settings)
-    return row.trains, {key: settings[key] for key in settings if key.startswith("head.")}
+    return row.trains, {k: settings[k] for k in settings if k.startswith(("head.", "model."))}

@@ -196,7 +196,7 @@ def test_a_format_is_printed_and_written_alone(
         (["table=8", "format=md"], "choose one of markdown, csv, latex, html."),
         (["format=latx"], "format 'latx' is unknown (did you mean 'latex'?)"),
         (["table=8", "protocol=cleen"], "(did you mean 'clean'?): choose one of best_epoch, clean"),
-        (["protocol=validation"], "no completed run of protocol=validation"),
+        (["protocol=validation"], "protocol=validation: no run has it; there are clean"),
         (["name=../x"], "name=../x is not allowed: give a name alone"),
         (["table=8", "name=.."], "name=.. is not allowed"),
         (
@@ -263,6 +263,38 @@ def test_what_is_asked_for_and_was_left_out_is_named(
     assert said.startswith(f"error: {words[0].split(',')[0]}")
     assert said.count(f" left out: {runs}/edited") == 3
     assert said.endswith(" 2 more are left out.\n")
+
+
+def test_what_was_left_out_of_a_task_is_named_first(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task in ("cells", "digits", "svhn", "texture"):
+        (runs / "mini" / task / "linear-seed7").mkdir(parents=True)
+        (runs / "mini" / task / "linear-seed7" / "result.json").write_text("{")
+    monkeypatch.setattr(sys, "argv", ["script", "tasks=texture", f"runs={runs}", "out=x"])
+    assert tables.main() == 2
+    said = capsys.readouterr().err
+    assert f"; there are dtd. left out: {runs}/mini/texture/linear-seed7" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["methods=lora", "protocol=clean"], "methods=lora: no run has it; there are hydra."),
+        (["split=val", "tasks=dtd"], "split=val: no completed run with tasks=dtd was scored on it"),
+        (["protocol=paper"], "protocol=paper: no run has it; there are clean, official."),
+    ],
+)
+def test_a_choice_that_leaves_nothing_says_which(
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["script", *words, f"runs={runs}", "out=x"])
+    assert tables.main() == 2
+    assert said in capsys.readouterr().err
 
 
 def test_missing_published_numbers_are_one_sentence(

@@ -77,7 +77,9 @@ def test_a_method_without_a_task_is_left_out_and_named(tmp_path: Path) -> None:
     assert "Left out: hydra r=4+4 [no run on b]." in alone.caption
     assert set(lines(collection, tasks="a")) == {"lora r=4", "hydra r=4+4"}
     apart = put(tmp_path / "x", *scores("lora", {"a": [1.0]}), *scores("hydra", {"b": [1.0]}))
-    with pytest.raises(UserError, match="no method has runs on all of a, b: give tasks="):
+    with pytest.raises(
+        UserError, match="no method has runs of one seed on all of a, b: give tasks="
+    ):
         FIGURE.data(apart, Settings(tasks="a,b"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import fmean
+from typing import Any
 
 import pytest
 from vtab1k_records import vtab_record
@@ -55,9 +56,12 @@ def test_a_row_that_lacks_tasks_has_the_mean_head_of_the_others(task: str) -> No
     assert len(heads) == to_frame([one])["mean_head_parameters"].nunique() == 1
 
 
-def test_a_head_that_no_other_row_has_is_averaged_over_its_own_tasks() -> None:
+@pytest.mark.parametrize(
+    "other", [{"head.name": "linear", "head.bias": False}, {"model.arguments": {"embed_dim": 192}}]
+)
+def test_a_head_that_no_other_row_has_is_averaged_over_its_own_tasks(other: dict[str, Any]) -> None:
     one = vtab_record("Hydra", "dtd", 70.0, 0)
-    settings = {**one.settings, "head.name": "linear", "head.bias": False}
+    settings = {**one.settings, **other}
     (part,) = parts(table(vtab_record("Hydra", "dtd", 70.0, 0, settings=settings)))
     row = of(part, "hydra")
     assert mean_head(part, row) == row.heads["dtd"]
