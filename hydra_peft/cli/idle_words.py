@@ -4,16 +4,16 @@ takes its runs for something else."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from hydra_peft.cli.idle_options import counts, counts_if
 from hydra_peft.config.grid import used
 from hydra_peft.config.identity import NOT_SCIENCE, science
 from hydra_peft.config.plain import types
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import is_of_images
 from hydra_peft.errors import UserError
-from hydra_peft.methods._base import Method
 from hydra_peft.plain_text import shortened
 
 _TUNING = "it is of tuning: add protocol.tune=true"
@@ -63,9 +63,10 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
     Raises:
         UserError: one changes nothing in any of ``configs``.
     """
-    for word in words if configs else ():
-        key = ".".join(word.lstrip("+").partition("=")[0].split(".")[:2])
-        if (rule := _rule(key, configs)) is None:
+    words = list(words)
+    keys = [".".join(word.lstrip("+").partition("=")[0].split(".")[:2]) for word in words]
+    for word, key in zip(words, keys, strict=True) if configs else ():
+        if (rule := _rule(key, configs, keys)) is None:
             continue
         reason, acts = rule
         if not any(acts(config) for config in configs):
@@ -74,7 +75,9 @@ def check_acting(words: Iterable[str], configs: Sequence[RunConfig]) -> None:
             raise UserError(f"'{typed}' changes nothing in {runs}: {reason}, or leave it out.")
 
 
-def _rule(key: str, configs: Sequence[RunConfig]) -> tuple[str, Callable[[RunConfig], bool]] | None:
+def _rule(
+    key: str, configs: Sequence[RunConfig], typed: Collection[str]
+) -> tuple[str, Callable[[RunConfig], bool]] | None:
     """Return what makes ``key`` act, and whether a run has it; None where it always acts."""
     if all(_is_chosen(key, config) for config in configs):
         return f"tuning chooses it: add protocol.grid.{key}=null to set it", lambda _: False
@@ -86,7 +89,9 @@ def _rule(key: str, configs: Sequence[RunConfig]) -> tuple[str, Callable[[RunCon
     if key in _NEEDS:
         return _NEEDS[key]
     if key.startswith("method."):
-        return "it gives way to other options of the method: take those out", _counts_in_method(key)
+        option = key.partition(".")[2]
+        reason = counts_if(configs[0].method, option, typed)
+        return reason, lambda config: counts(config.method, option)
     return (_ACTS[key], _counts(key)) if key in _ACTS else None
 
 
@@ -115,26 +120,3 @@ def _counts(key: str) -> Callable[[RunConfig], bool]:
 
     assert name not in NOT_SCIENCE[group], "or no run would have it"
     return acts
-
-
-def _counts_in_method(key: str) -> Callable[[RunConfig], bool]:
-    name = key.partition(".")[2]
-
-    def acts(config: RunConfig) -> bool:
-        method = config.method
-        usual = {field.name: field.default for field in dataclasses.fields(method)}
-        value: Any = getattr(method, name, None)
-        if name not in usual or value == usual[name]:
-            return True
-        # The usual one may be as good by chance: the rank of both branches and one of its own.
-        others = [usual[name], *([value + 1] if type(value) in (int, float) else [])]
-        return any(_differs(method, name, other) for other in others)
-
-    return acts
-
-
-def _differs(method: Method, name: str, other: Any) -> bool:
-    try:
-        return dataclasses.replace(method, **{name: other}).identity() != method.identity()
-    except (TypeError, UserError):  # it is asked for by the others
-        return True

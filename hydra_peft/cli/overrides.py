@@ -34,6 +34,11 @@ _NAMES = {
 _GROUPS = {one.name for one in fields(RunConfig) if os.path.isdir(CONF / one.name)} - {SEVERAL}
 #: their values where a yaml leaves them to who uses it: ``dataset=folder``, ``model=transformers``
 _OPEN = (None, "own", "???")
+#: groups whose option the defaults list finds by others
+_FOLLOWING = {
+    "benchmark_protocol": "data set and protocol",
+    "method_recipe": "method and protocol",
+}
 #: keys of a protocol that are asked for beside its name
 _FREE = ("protocol.tune", "protocol.grid", "protocol.search", "protocol.trial")
 
@@ -69,6 +74,11 @@ def check_overrides(overrides: Iterable[str]) -> None:
             raise UserError(
                 f"'{override}' would change the protocol under its name: override what the run "
                 "takes from it, such as method.init, model.drop_path or data.normalization."
+            )
+        if key in _FOLLOWING:
+            raise UserError(
+                f"'{override}': {key} follows from {_FOLLOWING[key]}, and is nothing to choose: "
+                "override what the run takes from it, such as optimizer.lr or train.epochs."
             )
         if key == "protocol.name":
             raise UserError(

@@ -268,6 +268,8 @@ def test_random_mistakes(refused: Refused, count: int) -> None:
         (["hydra/launcher=[packed]"], "is a list where one is needed: type hydra/launcher=packed."),
         (["logger=none"], "'logger=none': for a run without a tracker, type logger=[]."),
         (["logger=[none]"], "'logger=[none]': for a run without a tracker, type logger=[]."),
+        (["method_recipe=x"], "method_recipe follows from method and protocol, and is nothing to"),
+        (["-m", "benchmark_protocol=glue_paper"], "benchmark_protocol follows from data set and"),
         (["logger={}"], "'logger={}': for a run without a tracker, type logger=[]."),
         (["logger=null"], "for a run without a tracker, type logger=[]."),
         (

@@ -38,6 +38,7 @@ def test_a_word_about_what_the_jobs_choose_is_theirs(
     [
         ("train.nope=1", "error: unknown key 'train.nope'; known here: "),
         ("method.activation=relu", "unknown key 'method.activation': it is of method=adapter,"),
+        ("method.activatoin=relu", "unknown key 'method.activatoin' (did you mean 'activation'?)"),
         ("hydra.nope=1", "error: Hydra has no key 'hydra.nope'"),
         ("+seed=3", "error: seed has a value, which is changed without a plus: type seed=3."),
     ],
@@ -58,3 +59,20 @@ def test_keys_are_those_of_what_a_preset_chooses(cli: Cli, tmp_path: Path) -> No
     code, _, err = cli(f"--config-dir={tmp_path}", "+experiment=own", "method.rank=8")
     assert code == 2
     assert "known here: name, recipe, parallel, sequential, parallel_options, seq" in err
+
+
+def test_an_option_of_ones_own_method_is_left_to_the_jobs(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "extra_methods"))
+    (tmp_path / "method").mkdir()
+    for name, more in (
+        ("own_biases", "name: own_biases"),
+        ("some", "defaults: [own_biases, _self_]"),
+    ):
+        lines = [more, "recipe: adapter", "ending: bias"]
+        (tmp_path / "method" / f"{name}.yaml").write_text("\n".join(lines))
+    words = [f"--config-dir={tmp_path}", "plugins=[own_biases]", "method.ending=fc1.bias"]
+    code, out, err = cli("-m", *words, "method=own_biases,some", DRY)
+    assert (code, err) == (0, "")
+    assert "2 jobs" in out
