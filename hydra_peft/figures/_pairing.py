@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hydra_peft.errors import UserError, did_you_mean
 from hydra_peft.figures._sheets import Sheet, method_of, some
-from hydra_peft.listed import as_known
+from hydra_peft.listed import as_known, without_brackets
 from hydra_peft.plain_text import in_a_row
 from hydra_peft.tables.complete import Seeds, shared_block
 
@@ -34,18 +34,19 @@ def candidates_of(sheet: Sheet, name: str, leaving_out: Callable[[str], str]) ->
 
     rows = sheet.table.rows
     named = labels_by_row(sheet.part)
-    name = as_known(name, {label for own in named.values() for label in own})
+    labels = {label for own in named.values() for label in own}
+    name = as_known(name if name in labels else without_brackets(name), labels)
     found = [row for row in rows if name in named[id(row)] or name == sheet.label(row)]
     found = found or [row for row in rows if method_of(row) == name]
     if not found:
-        labels = [sheet.label(row) for row in rows]
-        known = [*labels, *(method_of(row) for row in rows)]
+        shown = [sheet.label(row) for row in rows]
+        known = [*shown, *(method_of(row) for row in rows)]
         why = f"no completed run is of it{did_you_mean(name, known)}; there are"
         if out := leaving_out(name):
             why = f"{out}; what is left is"
         usual = name == USUAL
         over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
-        raise UserError(f"{over}: {why} {in_a_row(labels)}{sheet.elsewhere}.")
+        raise UserError(f"{over}: {why} {in_a_row(shown)}{sheet.elsewhere}.")
     return found
 
 

@@ -203,6 +203,7 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
     caption = FIGURE.data(collection, Settings()).caption
     assert "Gain over lora r=2 of the same seed." in caption
     assert caption.endswith("Other rows that baseline=lora may mean: lora r=4.")
+    assert lines(collection, baseline="[lora r=4]") == lines(collection, baseline="lora r=4")
     assert {method for method, _ in lines(collection, baseline="lora r=4")} == {
         "lora r=2",
         "hydra r=4+4",
