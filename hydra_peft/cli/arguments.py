@@ -23,7 +23,7 @@ from hydra_peft.plugins import use
 T = TypeVar("T")
 #: what scripts call a key of train.py
 _OF_TRAIN = {
-    "paths.runs": ("runs", "run"),
+    "paths.runs": ("runs",),
     "paths.cache": ("cache",),
     "paths.data": ("data",),
     "model.checkpoint": ("checkpoint",),

@@ -271,7 +271,7 @@ def test_what_was_left_out_of_a_task_is_named_first(
     for task in ("cells", "digits", "svhn", "texture"):
         (runs / "mini" / task / "linear-seed7").mkdir(parents=True)
         (runs / "mini" / task / "linear-seed7" / "result.json").write_text("{")
-    monkeypatch.setattr(sys, "argv", ["script", "tasks=texture", f"runs={runs}", "out=x"])
+    monkeypatch.setattr(sys, "argv", ["script", "tasks=texture", f"runs={runs}", f"out={runs}x"])
     assert tables.main() == 2
     said = capsys.readouterr().err
     assert f"; there are dtd. left out: {runs}/mini/texture/linear-seed7" in said
@@ -292,7 +292,7 @@ def test_a_choice_that_leaves_nothing_says_which(
     words: list[str],
     said: str,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["script", *words, f"runs={runs}", "out=x"])
+    monkeypatch.setattr(sys, "argv", ["script", *words, f"runs={runs}", f"out={runs}x"])
     assert tables.main() == 2
     assert said in capsys.readouterr().err
 
