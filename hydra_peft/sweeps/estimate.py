@@ -24,6 +24,8 @@ from hydra_peft.sweeps.announced import MAX_SECONDS
 from hydra_peft.sweeps.plan import PlannedJob
 from hydra_peft.training.devices import resolve_device
 
+#: runs that saw so many times fewer images than the longest tell no rate
+_SHORT = 10
 #: seen in all epochs: more than anybody trained on
 _MAX_IMAGES = 10**15
 
@@ -45,7 +47,7 @@ class PastTimes:
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._alike: dict[Hashable, list[float]] = defaultdict(list)
-        self._costs: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
+        self._costs: dict[Hashable, list[tuple[int, float, float]]] = defaultdict(list)
         for folder in (folder for root in runs for folder in find_runs(root)):
             try:
                 self._add(read_record(folder))
@@ -69,7 +71,7 @@ class PastTimes:
             return
         training = record.times.get("train", math.nan) / record.together
         training = training if 0 < training <= seconds else seconds
-        self._costs[kind].append((training / images, seconds - training))
+        self._costs[kind].append((images, training / images, seconds - training))
         alike = (*kind, record.benchmark, record.task, epochs, of_epoch)
         self._alike[alike].append(seconds)
 
@@ -96,7 +98,10 @@ class PastTimes:
         costs = self._costs.get(kind)
         if not costs:
             return None
-        of_image, beside = (median(values) for values in zip(*costs, strict=True))
+        # The first steps of a process take longer, and of few images these are most.
+        most = max(count for count, *_ in costs)
+        long = [each for count, *each in costs if count * _SHORT >= most]
+        of_image, beside = (median(values) for values in zip(*long, strict=True))
         seen, runs = _trained(config, sizes)
         return of_image * seen + beside * runs
 

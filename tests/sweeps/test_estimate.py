@@ -76,6 +76,18 @@ def test_what_a_run_takes_beside_its_training_is_counted_once(
     assert past.seconds(tuned) == pytest.approx(3 * 5.0 + 1.0 + 2 * each)
 
 
+def test_runs_that_are_much_shorter_than_others_tell_no_rate(
+    config: Callable[..., RunConfig], real: Record, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        fabricate(real, [config(f"seed={seed}")], times={"total": 9.0})
+    long = {"times": {"total": 20.0}, "selection": {**real.selection, "epoch": 20}}
+    fabricate(real, [config("train.epochs=20")], **long)
+    past = PastTimes([tmp_path / "runs"])
+    assert past.seconds(config("train.epochs=40")) == pytest.approx(40.0)
+    assert past.seconds(config("seed=5")) == 9.0
+
+
 def test_a_search_before_the_run_counts(
     config: Callable[..., RunConfig], real: Record, tmp_path: Path
 ) -> None:
