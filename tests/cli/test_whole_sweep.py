@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from plugin_package import importable
 
 Cli = Callable[..., tuple[int, str, str]]
 DRY = "sweep.dry_run=true"
@@ -61,18 +62,13 @@ def test_keys_are_those_of_what_a_preset_chooses(cli: Cli, tmp_path: Path) -> No
     assert "known here: name, recipe, parallel, sequential, parallel_options, seq" in err
 
 
-def test_an_option_of_ones_own_method_is_left_to_the_jobs(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "extra_methods"))
-    (tmp_path / "method").mkdir()
-    for name, more in (
-        ("own_biases", "name: own_biases"),
-        ("some", "defaults: [own_biases, _self_]"),
-    ):
-        lines = [more, "recipe: adapter", "ending: bias"]
-        (tmp_path / "method" / f"{name}.yaml").write_text("\n".join(lines))
-    words = [f"--config-dir={tmp_path}", "plugins=[own_biases]", "method.ending=fc1.bias"]
-    code, out, err = cli("-m", *words, "method=own_biases,some", DRY)
-    assert (code, err) == (0, "")
-    assert "2 jobs" in out
+def test_an_option_of_ones_own_method_is_left_to_the_jobs(cli: Cli, tmp_path: Path) -> None:
+    with importable(tmp_path / "site", installed=False) as conf:
+        (conf / "method" / "same.yaml").write_text("defaults: [gain, _self_]\n")
+        words = [f"--config-dir={conf}", "plugins=[peft_gain.gain]", "method=gain,same"]
+        code, out, err = cli("-m", *words, "method.targets=[mlp.fc1]", DRY)
+        assert (code, err) == (0, "")
+        assert "2 jobs" in out
+        code, _, err = cli("-m", *words, "method.tragets=[mlp.fc1]")
+        assert code == 2
+        assert "unknown key 'method.tragets' (did you mean 'targets'?)" in err
