@@ -15,10 +15,13 @@ from hydra_peft.methods._base import Method
 def counts(method: Method, name: str) -> bool:
     """Whether ``method`` would be another one with another value of its option ``name``.
 
-    What has its usual value is not asked about, and neither is what the method does not have.
+    What has its usual value is not asked about, and neither is what the method does not have. The
+    usual value may be written otherwise (targets in another order): other values are tried too.
+    Options in a mapping are other methods', and count.
     """
     usual = _usual(method)
-    if name not in usual or getattr(method, name) == usual[name]:
+    value = getattr(method, name, None)
+    if name not in usual or value == usual[name] or isinstance(value, dict):
         return True
     same = method.identity()
     for other in _others(method, name):
@@ -64,6 +67,9 @@ def _others(method: Method, name: str) -> Iterator[Any]:
         found.append(not value)
     elif isinstance(value, int | float):
         found.append(value + 1)
+    elif isinstance(value, list) and value:
+        found.append(value[:1])
+        found += [[*value[:-1], value[-1] + 1]] if type(value[-1]) in (int, float) else []
     yield from (one for one in found if one is not dataclasses.MISSING and one != value)
 
 

@@ -80,7 +80,9 @@ def _rule(
 ) -> tuple[str, Callable[[RunConfig], bool]] | None:
     """Return what makes ``key`` act, and whether a run has it; None where it always acts."""
     if all(_is_chosen(key, config) for config in configs):
-        return f"tuning chooses it: add protocol.grid.{key}=null to set it", lambda _: False
+        is_all = any(used(config).keys() == {key} for config in configs)
+        how = "set protocol.tune=false" if is_all else f"add protocol.grid.{key}=null"
+        return f"tuning chooses it: {how} to set it", lambda _: False
     if key == "protocol.trial_epochs" and all(map(_chooses_epochs, configs)):
         reason = "trials train what protocol.grid has: add protocol.grid.train.epochs=null"
         return reason, lambda _: False

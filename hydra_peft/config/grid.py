@@ -144,6 +144,13 @@ def check_choices(config: RunConfig) -> None:
             "values, as in protocol.grid.optimizer.lr=[1e-3,5e-3]."
         )
     grid = used(config)
+    if not grid:
+        raise UserError(
+            f"protocol.tune=true has nothing to choose for method {config.method.name}, which has "
+            f"none of protocol.grid's keys ({', '.join(protocol.grid)}): add one that it has, such "
+            "as protocol.grid.optimizer.lr=[1e-3,5e-3], or train it in a command of its own "
+            "without tuning (protocol.tune=false)."
+        )
     count = math.prod(map(len, grid.values()))
     if protocol.search == "grid" and count > MAX_COMBINATIONS:
         raise UserError(

@@ -44,6 +44,13 @@ def test_what_does_not_count_and_what_would_let_it(
         (made("noah", population=20, search="evolution"), "population"),
         # Another word for the usual one.
         (made("adapter_plus", position="pfeiffer"), "position"),
+        (made("adapter_plus", position="post"), "position"),
+        (made("lora", targets=["mlp.fc2", "attn.proj"]), "targets"),
+        (made("lora", targets=["attn.proj", "mlp.fc2", "attn.proj"]), "targets"),
+        (made("kadaptation", parts=["v", "q"]), "parts"),
+        (made("noah", search="evolution", space=[10, 5, 1]), "space"),
+        (made("noah", adapter_widths=[5] * 6), "adapter_widths"),
+        (made("branches", parallel_options={"rank": 4}), "parallel_options"),
         (made("lora", rank=8), "rank"),
         (made("lora", rank=8), "no_such_option"),
     ],

@@ -64,8 +64,16 @@ def test_a_word_acts_or_is_refused(
 @pytest.mark.parametrize(
     ("word", "grid", "reason"),
     [
-        ("optimizer.lr=1", "optimizer.lr:[1,2]", r"add protocol\.grid\.optimizer\.lr=null to set"),
-        ("method.rank=3", "method.rank:[1,2]", r"add protocol\.grid\.method\.rank=null to set it"),
+        (
+            *("optimizer.lr=1", "optimizer.lr:[1,2],method.scale:[1,2]"),
+            r"add protocol\.grid\.optimizer\.lr=null to set it",
+        ),
+        ("optimizer.lr=1", "optimizer.lr:[1,2]", r"set protocol\.tune=false to set it"),
+        (
+            "method.rank=3",
+            "method.rank:[1,2],train.epochs:[2]",
+            "add protocol.grid.method.rank=null",
+        ),
         (
             "protocol.trial_epochs=1",
             "train.epochs:[3,4]",

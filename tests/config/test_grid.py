@@ -73,6 +73,14 @@ def test_what_a_run_does_not_have_is_left_out(compose_train: Compose) -> None:
     assert list(used(composed(compose_train, *words))) == ["optimizer.lr"]
 
 
+def test_a_run_of_which_the_grid_has_nothing_is_refused(compose_train: Compose) -> None:
+    words = ("method=linear", "protocol.grid={method.rank:[2,4],method.scale:[1,2]}")
+    with pytest.raises(
+        UserError, match=r"for method linear, .* \(method\.scale, method\.rank\): add"
+    ):
+        composed(compose_train, *words)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
