@@ -163,9 +163,11 @@ def check_choices(config: RunConfig) -> None:
     if protocol.search != "grid":
         grid = {key: _ends(values) for key, values in grid.items()}
     plain = dataclasses.replace(protocol, tune=False)
+    few = protocol.trial_epochs
+    where = "cannot be run" if few is None else f"cannot be tried with protocol.trial_epochs={few}"
     for choice in itertools.islice(_combinations(grid), MAX_COMBINATIONS):
-        with placed(f"protocol.grid has {choice}, which cannot be run:"):
-            choice.apply(config, epochs=protocol.trial_epochs, protocol=plain)
+        with placed(f"protocol.grid has {choice}, which {where}:"):
+            choice.apply(config, epochs=few, protocol=plain)
 
 
 def _check_two_lists(grid: Grid, search: str) -> None:
