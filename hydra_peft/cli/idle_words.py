@@ -7,6 +7,9 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from omegaconf import MISSING
+
+from hydra_peft.checkout import option
 from hydra_peft.cli.idle_options import counts, counts_if
 from hydra_peft.config.grid import used
 from hydra_peft.config.identity import NOT_SCIENCE, science
@@ -100,7 +103,14 @@ def _rule(
 def _is_chosen(key: str, config: RunConfig) -> bool:
     """Whether tuning chooses what stands under ``key``, and nothing else goes by it."""
     # A warm-up that is the recipe's is shortened for as many epochs as were typed.
-    return config.protocol.tune and key in used(config) and key != "train.epochs"
+    is_chosen = config.protocol.tune and key in used(config) and key != "train.epochs"
+    return is_chosen and not _is_needed(config, key)
+
+
+def _is_needed(config: RunConfig, key: str) -> bool:
+    """Whether the option chosen leaves ``key`` without a value, as ``sgd`` does its rate."""
+    group, _, name = key.partition(".")
+    return option(group, str(getattr(getattr(config, group), "name", ""))).get(name) == MISSING
 
 
 def _chooses_epochs(config: RunConfig) -> bool:

@@ -24,7 +24,7 @@ from hydra_peft.backbones.transformers_folder import FAMILIES
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.backbones.weight_files import check_weights_exist
 from hydra_peft.cards import check_card
-from hydra_peft.config.grid import used
+from hydra_peft.config.grid import Choice, used
 from hydra_peft.config.schema import (
     DatasetConfig,
     ModelConfig,
@@ -81,6 +81,7 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
     if model.tokenizer is not None:
         tokenizer_file(named_path(model.tokenizer, "model.tokenizer"))
     check_start(config)
+    _check_start_of_trials(config)
     check_texts(config)
     check_data(config)
     runs, start = Path(config.paths.runs), _start_of_folder(config)
@@ -103,6 +104,17 @@ def _methods(config: RunConfig) -> Iterator[tuple[Method, str]]:
             for place, value in enumerate(values):
                 method = dataclasses.replace(config.method, **{name: value})
                 yield method, f"protocol.grid.{key}[{place}]:"
+
+
+def _check_start_of_trials(config: RunConfig) -> None:
+    """Check that what tuning may give a method fits the adapter that the run starts from."""
+    if config.init_from is None or not config.protocol.tune:
+        return
+    plain = dataclasses.replace(config.protocol, tune=False)
+    for key, values in used(config).items():
+        for place, value in enumerate(values if key.startswith("method.") else ()):
+            with placed(f"protocol.grid.{key}[{place}]:"):
+                check_start(Choice({key: value}).apply(config, protocol=plain))
 
 
 def check_inputs(architecture: str, dataset: DatasetConfig) -> None:

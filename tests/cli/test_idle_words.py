@@ -11,6 +11,7 @@ from class_folders import write_classes
 
 from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.config.check import check_config
+from hydra_peft.config.identity import config_id
 from hydra_peft.errors import UserError
 
 Compose = Callable[..., Any]
@@ -92,6 +93,18 @@ def test_what_tuning_chooses_is_not_set(
     other = ["protocol.tune=true", "protocol.grid={method.scale:[1,2]}"]
     check_acting([word], [tuned, check_config(compose_train(*start, *other))])
     check_acting(["train.epochs=3"], [tuned])
+
+
+def test_a_value_that_an_optimizer_lacks_may_stand_beside_its_tuning(
+    compose_train: Compose,
+) -> None:
+    tune = ["protocol.tune=true", "protocol.grid={optimizer.lr:[0.1,0.2]}"]
+    words = ["optimizer=sgd", "optimizer.lr=0.1"]
+    one = check_config(compose_train("dataset=mini/digits", *words, *tune))
+    check_acting(words, [one])
+    words[1] = "optimizer.lr=0.3"
+    other = check_config(compose_train("dataset=mini/digits", *words, *tune))
+    assert config_id(one) == config_id(other)
 
 
 def test_data_that_has_its_splits_is_not_split(compose_train: Compose, tmp_path: Path) -> None:

@@ -136,6 +136,18 @@ def test_another_adapter_is_told_before_torch_is_needed(
         look_first(config)
 
 
+def test_what_tuning_may_choose_has_to_fit_the_adapter(
+    configure: Configure, origin: Outcome
+) -> None:
+    tune = ["protocol.tune=true", "scheduler.warmup_epochs=0"]
+    fits = "protocol.grid={method.scale:[1,2],method.rank_parallel:[2]}"
+    look_first(configure("method=hydra", start(origin.folder), *tune, fits))
+    other = "protocol.grid={method.scale:[1,2],method.rank_parallel:[2,3]}"
+    said = r"^protocol\.grid\.method\.rank_parallel\[1\]: .*rank_parallel=2, and this run has 3"
+    with pytest.raises(UserError, match=said):
+        look_first(configure("method=hydra", start(origin.folder), *tune, other))
+
+
 def test_options_that_shape_no_adapter_may_differ(configure: Configure, origin: Outcome) -> None:
     words = ["method.scale=2", "method.dropout=0.1", "seed=5", "model.drop_path=0.1"]
     look_first(configure("method=hydra", start(origin.folder), *words))
