@@ -312,10 +312,10 @@ def test_the_released_search_may_select_on_the_test_set_and_others_not(
 
 
 def test_a_trial_shorter_than_its_warm_up_is_told_first(configure: Configure) -> None:
-    with pytest.raises(
-        UserError,
-        match=r"cannot be tried with protocol.trial_epochs=1: scheduler.warmup_epochs=1 leaves nothing",
-    ):
+    said = (
+        r"cannot be tried with protocol\.trial_epochs=1: scheduler\.warmup_epochs=1 leaves nothing"
+    )
+    with pytest.raises(UserError, match=said):
         configure(*COARSE_TO_FINE, "scheduler.warmup_epochs=1")
 
 
