@@ -38,10 +38,11 @@ python scripts/bench.py <suite> [device=auto] [out=<file>] [<setting>=<value> ..
   table4     the paper's Table 4: an epoch of 50,000 images by full tuning, LoRA, SeqLoRA and Hydra
              on MLP blocks; timed on CUDA, elsewhere predicted; then tables.py table=4
              architecture=vit_base_patch32_224 batch_size=128 epochs=10 repeats=5 timed=auto ...
-  table8     all of Table 8 at VTAB-1k's true sizes: on CUDA whole runs for so many seconds; others,
-             and elsewhere all, are predicted from measured parts
+  table8     all of Table 8 at VTAB-1k's true sizes, runs one after another and in packs: on CUDA
+             whole runs and packs for so many seconds; others, and elsewhere all, are predicted
+             from measured parts
              architecture=vit_base_patch16_224 epochs=100 batch_size=64 repeats=3 timed=auto
-             seconds=86400
+             seconds=86400 pack=8 alone=true
   merge      inference of a merged model over that of the plain backbone
              architecture=vit_base_patch16_224 batch_size=16 repeats=9
   agreement  training in the fast and the plain form ends in the same place: losses in float32,

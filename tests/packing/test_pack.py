@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import timm
@@ -162,6 +162,27 @@ def test_a_packed_run_is_the_same_run(name: str) -> None:
         assert one.losses == pytest.approx(other.losses, abs=1e-5)
         for tensor, value in one.tensors().items():
             torch.testing.assert_close(value, other.tensors()[tensor], rtol=0, atol=1e-5)
+
+
+def test_a_pack_of_compiled_models_computes_uncompiled() -> None:
+    compiled: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., Any]:
+        compiled.append(graph)
+        return graph.forward
+
+    alone, together = RUNS["methods, ranks, targets"](), RUNS["methods, ranks, targets"]()
+    for run in together:
+        for block in cast(Any, run.model).blocks:
+            block.compile(backend=backend)
+    for run in alone:
+        run.go(compute_alone, 1)
+    packed(together, 1)
+    assert not compiled
+    for one, other in zip(together, alone, strict=True):
+        assert one.losses == pytest.approx(other.losses, abs=1e-5)
+    together[0].go(compute_alone, 2)
+    assert compiled
 
 
 @pytest.mark.gpu

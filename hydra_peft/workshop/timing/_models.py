@@ -25,10 +25,13 @@ from hydra_peft.training.compiling import compile_blocks, pays
 from hydra_peft.training.devices import autocast, fastest_precision
 from hydra_peft.training.evaluation import evaluate
 from hydra_peft.training.loop import Recipe, train
+from hydra_peft.training.passes import Compute, compute_alone
 from hydra_peft.training.progress import Step
 
 CLASSES = 100
 LORA, SEQLORA, HYDRA = "lora r=4", "seqlora r=6", "hydra r=2+2"
+#: what the paper compares on VTAB-1k and in its tables of costs
+COMPARED = (LORA, SEQLORA, HYDRA)
 #: our methods by the title of their row, as Table 8 of the paper compares them
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     LORA: ("lora", {"rank": 4}),
@@ -208,12 +211,14 @@ class Training:
         batch_size: int,
         drop_last: bool = False,
         seed: int = 0,
+        compute: Compute = compute_alone,
     ) -> list[Tensor]:
         """Train at the optimizer's own rate, without clipping and without scoring.
 
         Args:
             split: training images on the device.
             seed: of the batch order and of dropout.
+            compute: does the passes; several runs may share theirs.
 
         Returns:
             The loss of each step, on the device.
@@ -228,7 +233,7 @@ class Training:
             seed=seed,
         )
         feed = Feed(self.model, split, {}, self.prepare)
-        steps = train(self.model, self._task(), feed, recipe, optimizer=optimizer)
+        steps = train(self.model, self._task(), feed, recipe, optimizer=optimizer, compute=compute)
         return [step.loss for step in steps if isinstance(step, Step)]
 
     def score(self, split: Split) -> float:

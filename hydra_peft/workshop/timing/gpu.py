@@ -95,7 +95,7 @@ PARTS: dict[str, _Part] = {
     "table8": _Part(
         0.12,
         Table8Settings(),
-        Table8Settings(TINY, epochs=2, repeats=1, divide=500, batch_size=2),
+        Table8Settings(TINY, epochs=2, repeats=1, divide=500, batch_size=2, pack=2),
         limit="seconds",
     ),
 }

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.profiler import record_function
-from torch.nn import functional as F
 
-from hydra_peft.backbones.architectures import input_size
-from hydra_peft.packing.model import PackedModel
-from hydra_peft.packing.together import compute_together
-from hydra_peft.training.passes import Pass, compute_alone
-from hydra_peft.training.seeding import RandomStreams
 from hydra_peft.workshop.timing._memory import peak_of_step
 from hydra_peft.workshop.timing._models import (
-    CLASSES,
-    HYDRA,
-    LORA,
-    METHODS,
-    SEQLORA,
-    adamw,
-    adapted,
+    COMPARED,
+    build,
+    compiled_where_it_pays,
     precisions,
 )
+from hydra_peft.workshop.timing._packs import IN_TURN, TOGETHER, PackedRun, packed_steps
 from hydra_peft.workshop.timing._report import Report, Seconds, in_ms, median
 from hydra_peft.workshop.timing.settings import PackedSettings
-
-TOGETHER, IN_TURN = "together", "one after another"
-_COMPARED = (LORA, SEQLORA, HYDRA)
 
 
 def run(device: torch.device, settings: PackedSettings, report: Report) -> None:
@@ -39,47 +25,28 @@ def run(device: torch.device, settings: PackedSettings, report: Report) -> None:
     asked = precisions(settings.precisions, device)
     report.settings = {**vars(settings), "precisions": list(asked)}
     models = []
-    for number, title in zip(range(max(settings.runs)), itertools.cycle(_COMPARED), strict=False):
+    for number, title in zip(range(max(settings.runs)), itertools.cycle(COMPARED), strict=False):
         report.say(f"building run {number + 1}: {title}")
-        models.append(adapted(settings.architecture, *METHODS[title], device))
+        model = build(title, settings.architecture, device)
+        models.append(compiled_where_it_pays(model, device))  # as a run alone is
     for precision in asked:
         for batch_size in settings.batch_sizes:
-            runs = [_Run(model, batch_size, device, precision) for model in models]
+            runs = [PackedRun(model, batch_size, device, precision) for model in models]
             for count in settings.runs:
                 _compare(runs[:count], batch_size, device, settings, report)
             largest = runs[: max(settings.runs)]
             title = f"{len(largest)} runs, batch {batch_size}, {precision}"
-            report.profile(_steps(largest)[0], title=title)
-
-
-class _Run:
-    """A run's pass on random images, and its optimizer."""
-
-    def __init__(
-        self, model: nn.Module, batch_size: int, device: torch.device, precision: str
-    ) -> None:
-        self.model, self.optimizer = model, adamw(model)
-        images = torch.randn(batch_size, 3, *input_size(cast(Any, model)), device=device)
-        labels = torch.randint(0, CLASSES, (batch_size,), device=device)
-        random = RandomStreams.seeded(0, 0, 0, device)
-        with random:
-            pass
-        trained = [p for p in model.parameters() if p.requires_grad]
-
-        def loss_of(outputs: Tensor) -> Tensor:
-            return F.cross_entropy(outputs, labels)
-
-        self.one = Pass(model, images, loss_of, trained, precision, device, random)
+            report.profile(packed_steps(largest)[0], title=title)
 
 
 def _compare(
-    runs: Sequence[_Run],
+    runs: Sequence[PackedRun],
     batch_size: int,
     device: torch.device,
     settings: PackedSettings,
     report: Report,
 ) -> None:
-    steps, difference = _steps(runs)
+    steps, difference = packed_steps(runs)
     precision = runs[0].one.precision
     where = f"{len(runs)} runs, batch {batch_size}, {precision}"
     peaks = {}
@@ -97,35 +64,3 @@ def _compare(
     goal = "at most 0.4 of 8 runs at batch 16 on a GPU" if device.type == "cuda" else "at most 1.0"
     report.compare(seconds, ((TOGETHER, IN_TURN, goal),), title=where)
     report.notes.append(f"{where}: losses together and alone differ by at most {difference:.1e}")
-
-
-def _steps(runs: Sequence[_Run]) -> tuple[dict[str, Callable[[], None]], float]:
-    """Return a step of all ``runs``, together and one by one, and how far their losses differ."""
-    packed = PackedModel([run.model for run in runs])
-    passes = [run.one for run in runs]
-
-    def together() -> None:
-        _step(runs, lambda: compute_together(packed, passes))
-
-    def in_turn() -> None:
-        for run in runs:
-            _step([run], lambda run=run: compute_alone(run.one))  # type: ignore[misc]
-
-    return {TOGETHER: together, IN_TURN: in_turn}, _difference(packed, passes)
-
-
-def _step(runs: Sequence[_Run], compute: Callable[[], object]) -> None:
-    for run in runs:
-        run.optimizer.zero_grad(set_to_none=True)
-    compute()
-    with record_function("optimizer"):
-        for run in runs:
-            run.optimizer.step()
-
-
-def _difference(packed: PackedModel, passes: Sequence[Pass]) -> float:
-    """Return the largest difference of a run's loss together with others from that alone."""
-    pairs = zip(
-        compute_together(packed, passes), [compute_alone(one) for one in passes], strict=True
-    )
-    return max(abs(float(ours[0]) - float(own[0])) for ours, own in pairs)

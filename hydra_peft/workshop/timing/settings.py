@@ -163,6 +163,8 @@ class Table8Settings:
         timed: ``auto`` does whole runs where there is CUDA and predicts elsewhere; ``true``,
             ``false``.
         seconds: for whole runs; those that do not fit are predicted.
+        pack: runs that share a step in the second half of the suite; 1 leaves that half out.
+        alone: ``false`` does no whole run one after another, so that packs get all the time.
         divide: takes only this fraction of each number of images; for trying the suite out.
     """
 
@@ -172,6 +174,8 @@ class Table8Settings:
     repeats: Count = 3
     timed: AutoOr = "auto"
     seconds: Count = 24 * 3600
+    pack: Processes = 8
+    alone: bool = True
     divide: Count = 1
 
 

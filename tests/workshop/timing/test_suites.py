@@ -18,8 +18,10 @@ from hydra_peft.cli import bench
 from hydra_peft.data.split import Split
 from hydra_peft.errors import UserError
 from hydra_peft.methods import method_names
+from hydra_peft.packing.pack import Pack
 from hydra_peft.tables import training_time
 from hydra_peft.workshop.timing import (
+    _report,
     agreement,
     busy,
     gpu,
@@ -33,6 +35,7 @@ from hydra_peft.workshop.timing import (
 )
 from hydra_peft.workshop.timing._memory import peak_of_process
 from hydra_peft.workshop.timing._models import (
+    COMPARED,
     FROZEN,
     METHODS,
     PEFT,
@@ -40,6 +43,7 @@ from hydra_peft.workshop.timing._models import (
     build,
     compared_rows,
 )
+from hydra_peft.workshop.timing._packs import do_in_one_pack
 from hydra_peft.workshop.timing._report import Report, measure
 from hydra_peft.workshop.timing.settings import (
     AgreementSettings,
@@ -227,36 +231,98 @@ def test_what_the_plain_loop_does_not_get_done_is_predicted() -> None:
 
 def test_table8_predicts_with_its_arithmetic(dry: Path) -> None:
     content = written(dry, "table8")
-    assert [row["method"] for row in content["rows"]] == list(table8.ROWS)
+    assert [row["method"] for row in content["rows"]] == [*COMPARED, "2 runs together"]
     # 19 tasks of 1000 // 500 = 2 images in 2 epochs
     assert all("76 images x " in note for note in content["notes"][:3])
     assert all("in batches of 2" in note for note in content["notes"][:3])
     assert content["label"] == "predicted"
+    *alone, together = (row["s"] for row in content["rows"])
+    said = float(content["notes"][-2].rpartition(": ")[2])
+    assert said == pytest.approx(together / sum(alone), rel=1e-3)
 
 
-@pytest.mark.parametrize(("seconds", "label"), [(1, "measured and predicted"), (9999, "measured")])
-def test_table8_does_whole_runs_while_there_is_time(
-    monkeypatch: pytest.MonkeyPatch, seconds: int, label: str
-) -> None:
-    monkeypatch.setattr(table8, "_measure_parts", lambda *_: table8._Method(None, 0.01, 0.001, []))
+def table8_on_a_clock(monkeypatch: pytest.MonkeyPatch, **asked: Any) -> Report:
+    """Report of the suite where training and scoring take twice what is predicted of a run."""
+    parts = table8._Method(None, 0.01, 0.001)
+    monkeypatch.setattr(table8, "_measure_parts", lambda *_: parts)
     clock = [0.0]
 
-    def one_run(_: object, sizes: tuple[int, int], *__: object) -> float:
-        took = 2 * (2 * sizes[0] * 0.01 + sizes[1] * 0.001)
-        clock[0] += took
-        return took
+    def run(_: object, one: Any, settings: Table8Settings, __: object = None) -> None:
+        clock[0] += 2 * (settings.epochs * one.images * 0.01 + one.tested * 0.001)
 
-    monkeypatch.setattr(table8, "_one_run", one_run)
+    monkeypatch.setattr(table8, "_do_run", run)
     monkeypatch.setattr(table8.time, "perf_counter", lambda: clock[0])
-    settings = Table8Settings(TINY, epochs=2, divide=500, timed="true", seconds=seconds)
-    report = measured("table8", settings)
-    assert len(report.rows) == 3 * 19
-    assert len({row["task"] for row in report.rows}) == 19
+    monkeypatch.setattr(table8, "timed", _clocked(clock))
+    monkeypatch.setattr(_report.time, "perf_counter", lambda: clock[0])
+    settings = Table8Settings(TINY, epochs=2, divide=500, timed="true", batch_size=2, **asked)
+    return measured("table8", settings)
+
+
+def _clocked(clock: list[float]) -> Callable[..., list[float]]:
+    """Like ``timed``, but of a clock that only runs of the table move."""
+
+    def timed(work: Callable[[], object], _: object, times: int, **__: object) -> list[float]:
+        before = clock[0]
+        work()
+        return [clock[0] - before or 0.04] * times  # a step of 2 images, twice
+
+    return timed
+
+
+@pytest.mark.parametrize(("seconds", "label"), [(4, "measured and predicted"), (9999, "measured")])
+def test_table8_does_whole_runs_and_packs_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, label: str
+) -> None:
+    report = table8_on_a_clock(monkeypatch, seconds=seconds, pack=2)
+    packs = [row for row in report.rows if row["method"] not in COMPARED]
+    assert (len(report.rows), len(packs)) == (57 + 29, 29)
+    assert packs[-1]["method"] == "the run that is left"
+    assert len({row["task"] for row in report.rows if row["method"] in COMPARED}) == 19
     assert report.label == label
-    done = [row for row in report.rows if row["label"] == "measured"]
-    assert done
-    assert sum(row["s"] for row in done) < 2 * seconds
-    assert "whole runs took 2 of what was predicted" in "\n".join(report.notes)
+    for rows in (packs, [row for row in report.rows if row not in packs]):
+        done = [row for row in rows if row["label"] == "measured"]
+        assert done
+        assert sum(row["s"] for row in done) < 2 * seconds
+    assert "57 were done whole and took 2 of what was predicted" in "\n".join(report.notes)
+    assert "29 were done whole and took 2 of what was predicted" in "\n".join(report.notes)
+
+
+def test_table8_does_packs_alone_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    packs = table8_on_a_clock(monkeypatch, pack=2, alone=False)
+    assert {row["label"] for row in packs.rows if row["method"] in COMPARED} == {"predicted"}
+    assert {row["label"] for row in packs.rows if row["method"] not in COMPARED} == {"measured"}
+    runs = table8_on_a_clock(monkeypatch, pack=1)
+    assert len(runs.rows) == 57
+    assert "together" not in "\n".join(runs.notes)
+
+
+def test_table8_shares_steps_in_packs_and_each_run_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[int] = []
+    compute = Pack.compute
+
+    def counted(self: Pack, one: Any, key: Any) -> Any:
+        found = compute(self, one, key)
+        shared.append(found[1])
+        return found
+
+    monkeypatch.setattr(Pack, "compute", counted)
+    settings = Table8Settings(
+        TINY, epochs=1, divide=500, batch_size=1, repeats=1, timed="true", pack=4, alone=False
+    )
+    measured("table8", settings)
+    # 57 runs of two steps, in fourteen packs of four and one of one
+    assert sorted(shared) == [1] * 2 + [4] * 2 * 56
+
+
+def test_what_one_of_a_pack_raises_is_raised_when_all_have_ended() -> None:
+    ended: list[str] = []
+
+    def fails(_: object) -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        do_in_one_pack([fails, lambda _: ended.append("other")])
+    assert ended == ["other"]
 
 
 def test_table4_predicts_or_times_an_epoch_for_the_papers_rows(tmp_path: Path) -> None:
