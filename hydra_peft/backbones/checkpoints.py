@@ -124,6 +124,8 @@ def fitting_state(
 ) -> dict[str, Tensor]:
     """Return the floats of ``state`` as float32, in the names and shapes of ``model``.
 
+    Counters that ``model`` has too, such as those of batch norms, keep their type.
+
     Args:
         model: a timm model without a head.
         state: in a naming that timm converts.
@@ -146,18 +148,23 @@ def fitting_state(
         into_shape = functools.partial(into_shape, antialias=False)
     own = model.state_dict()
     # Others may lie beside a backbone, such as sizes of the text tower that it was trained with.
-    floats = {n: t.to(torch.float32) for n, t in state.items() if t.dtype in FLOATS}
+    usable = {
+        name: tensor.to(torch.float32) if tensor.dtype in FLOATS else tensor
+        for name, tensor in state.items()
+        if tensor.dtype in FLOATS or (name in own and own[name].dtype == tensor.dtype)
+    }
     try:
-        fitting: dict[str, Tensor] = into_shape(floats, model)
+        fitting: dict[str, Tensor] = into_shape(usable, model)
     # What timm's conversions make of tensors of other shapes and names is of any kind.
     except Exception as error:
         raise Misfit(
             f"{path} is not a checkpoint of this {type(model).__name__} ({reason_of(error)})."
         ) from None
-    fitting = {n: t for n, t in fitting.items() if not n.startswith(_HEADS)}
+    # Some families keep a norm of the backbone in their head: models without a head have it too.
+    fitting = {n: t for n, t in fitting.items() if n in own or not _is_of_head(n, model)}
     missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())
     for name in missing:
-        if name in state:
+        if name in state and name not in usable:
             where = _where(path, name, state[name])
             raise wrong_dtype(where, state[name].dtype)
     if missing or unexpected:
@@ -172,6 +179,13 @@ def fitting_state(
                 f"has {tuple(own[name].shape)}."
             )
     return fitting
+
+
+def _is_of_head(name: str, model: nn.Module) -> bool:
+    """Whether a tensor is of what only a classifier adds, as timm calls that of this family."""
+    classifiers = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
+    own = (classifiers,) if isinstance(classifiers, str) else classifiers
+    return name.startswith((*_HEADS, *(f"{one}." for one in own)))
 
 
 def _as_it_is(state: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:

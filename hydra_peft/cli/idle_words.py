@@ -7,9 +7,6 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from omegaconf import MISSING
-
-from hydra_peft.checkout import option
 from hydra_peft.cli.idle_options import counts, counts_if
 from hydra_peft.config.grid import used
 from hydra_peft.config.identity import NOT_SCIENCE, science
@@ -18,6 +15,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import is_of_images
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import shortened
+from hydra_peft.runs.starting import OF_FRESH
 
 _TUNING = "it is of tuning: add protocol.tune=true"
 #: what makes keys act that a run's identity leaves out where they decide nothing
@@ -93,6 +91,9 @@ def _rule(
         return "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
     if key in _NEEDS:
         return _NEEDS[key]
+    if key in OF_FRESH and all(config.init_from for config in configs):
+        reason = "the adapter that init_from names has its values already: take init_from out"
+        return reason, lambda _: False
     if key.startswith("method."):
         option = key.partition(".")[2]
         reason = counts_if(configs[0].method, option, typed)
@@ -103,14 +104,7 @@ def _rule(
 def _is_chosen(key: str, config: RunConfig) -> bool:
     """Whether tuning chooses what stands under ``key``, and nothing else goes by it."""
     # A warm-up that is the recipe's is shortened for as many epochs as were typed.
-    is_chosen = config.protocol.tune and key in used(config) and key != "train.epochs"
-    return is_chosen and not _is_needed(config, key)
-
-
-def _is_needed(config: RunConfig, key: str) -> bool:
-    """Whether the option chosen leaves ``key`` without a value, as ``sgd`` does its rate."""
-    group, _, name = key.partition(".")
-    return option(group, str(getattr(getattr(config, group), "name", ""))).get(name) == MISSING
+    return config.protocol.tune and key in used(config) and key != "train.epochs"
 
 
 def _chooses_epochs(config: RunConfig) -> bool:

@@ -66,7 +66,8 @@ def check_config(
     if task:
         from hydra_peft.runs.starting import start_of_task  # records are read there
 
-        start = start_of_task(checked, task)
+        alone = dataclasses.replace(checked, settings=settings_of(checked, raw))
+        start = start_of_task(alone, task)
         if start is None and not is_recipes(raw["init_from"]):
             raise UserError(
                 f"init_from=task:{task} is not for method '{checked.method.name}', which has no "

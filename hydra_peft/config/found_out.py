@@ -1,4 +1,4 @@
-"""Values that a config leaves null and that its data set or its checkpoint's folder decides."""
+"""Values that a config leaves out: its data set, its checkpoint's folder or tuning decides them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import dataclasses
 import functools
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from hydra_peft.backbones.transformers_folder import describe_folder
 from hydra_peft.config.composed_values import section_of, value_of, written_group
+from hydra_peft.config.plain import CHOSEN
 from hydra_peft.config.resolved import Resolved
+from hydra_peft.config.tunable import flattened
 from hydra_peft.config.typed import typed
 from hydra_peft.data.few_shots import FIT, VAL
 from hydra_peft.data.sources import describe, options_class
@@ -24,7 +26,7 @@ _FOUND_OUT = ("name", "classes", "splits", "sizes")
 
 
 def found_out(config: DictConfig, resolved: Resolved, *, changeable: bool = False) -> DictConfig:
-    """Return ``config`` with a value for each key that it leaves null and that can be found out.
+    """Return ``config`` with a value for each key that it leaves out and that can be found out.
 
     Args:
         config: composed, without Hydra's node.
@@ -39,6 +41,7 @@ def found_out(config: DictConfig, resolved: Resolved, *, changeable: bool = Fals
     _sample(draft)
     _describe_model(draft)
     _hash_texts(draft, resolved)
+    _fill_tuned(draft)
     return draft.config
 
 
@@ -127,6 +130,35 @@ def _hash_texts(draft: _Draft, resolved: Resolved) -> None:
         raise UserError(f"model.text_checkpoint={file} does not exist or is not a file.")
     found = resolved.once(repr(file), lambda: {"sha256": sha256_of(file, links=True)})
     draft.set("model.text_sha256", found["sha256"])
+
+
+def _fill_tuned(draft: _Draft) -> None:
+    """Set options that have no value of their own and that tuning chooses, as of ``sgd`` its rate.
+
+    Which value of ``protocol.grid`` they get decides nothing.
+
+    Raises:
+        UserError: the grid is no mapping of keys to lists.
+    """
+    written = {group: written_group(draft.config, group) or {} for group in CHOSEN}
+    missing = [
+        f"{group}.{name}"
+        for group, options in written.items()
+        for name, value in options.items()
+        if value == MISSING
+    ]
+    if not missing or "protocol" not in draft.config:
+        return
+    protocol = section_of(draft.config, "protocol")
+    if not protocol.get("tune"):
+        return
+    grid = value_of(protocol, "grid", "protocol")
+    lists = flattened(grid) if isinstance(grid, dict) else {}
+    for key in missing:
+        # Of numbers the largest, so that one that is wrong is named where it stands.
+        if values := lists.get(key):
+            numbers = [value for value in values if type(value) in (int, float)]
+            draft.set(key, max(numbers, default=values[0]))
 
 
 def _sample(draft: _Draft) -> None:

@@ -46,7 +46,7 @@ from hydra_peft.registry import is_known
 from hydra_peft.runs.claims import check_claimable
 from hydra_peft.runs.folder import check_no_links, run_folder
 from hydra_peft.runs.search import check_search
-from hydra_peft.runs.starting import check_start
+from hydra_peft.runs.starting import OF_FRESH, check_start
 
 #: no linear layer of a vision transformer is wider on both its sides (the widest in timm: 4096)
 WIDEST = 16_384
@@ -107,7 +107,8 @@ def _methods(config: RunConfig) -> Iterator[tuple[Method, str]]:
 
 
 def _check_start_of_trials(config: RunConfig) -> None:
-    """Check that what tuning may give a method fits the adapter that the run starts from."""
+    """Check that what tuning may give a method fits the adapter that the run starts from, and
+    decides something."""
     if config.init_from is None or not config.protocol.tune:
         return
     plain = dataclasses.replace(config.protocol, tune=False)
@@ -115,6 +116,11 @@ def _check_start_of_trials(config: RunConfig) -> None:
         for place, value in enumerate(values if key.startswith("method.") else ()):
             with placed(f"protocol.grid.{key}[{place}]:"):
                 check_start(Choice({key: value}).apply(config, protocol=plain))
+        if key in OF_FRESH and len(values) > 1:
+            raise UserError(
+                f"protocol.grid.{key} changes nothing in a run whose adapter init_from names, "
+                f"which is no fresh one: leave it out with protocol.grid.{key}=null."
+            )
 
 
 def check_inputs(architecture: str, dataset: DatasetConfig) -> None:

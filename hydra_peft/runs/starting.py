@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.adapters.initializers import PISSA
 from hydra_peft.config.benchmarks import find_benchmark
 from hydra_peft.config.identity import science, settings_id
 from hydra_peft.config.schema import InitFrom, RunConfig
@@ -29,6 +30,8 @@ from hydra_peft.runs.record import FILE, Record, read_record
 
 #: options that neither shape an adapter nor are part of it: a run chooses them anew
 _FREE = ("dropout", "init", "scale")
+#: keys of what a fresh adapter alone has: one that a run starts from is past it
+OF_FRESH = ("method.init",)
 #: what of ``model`` says which layers there are and which weights are in them
 _BACKBONE = ("architecture", "arguments", "pretrained")
 
@@ -57,8 +60,9 @@ def origin_of_start(folder: str) -> InitFrom:
 def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
     """Return the start of ``init_from=task:<task>``: the run of that task that is like ``config``.
 
-    It has its benchmark, protocol, seed, method and backbone; of several the one begun last. None
-    of a method that has no adapter: it starts from the pretrained backbone.
+    It has its benchmark, protocol, seed, method and backbone; of several the one whose settings
+    differ in the fewest keys, so that each row of a sweep starts from its own, then the one begun
+    last. None of a method that has no adapter: it starts from the pretrained backbone.
 
     Raises:
         WaitsForRun: there is none that is complete.
@@ -66,13 +70,13 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
     if config.method.trains_backbone or config.method.name == "linear":
         return None
     benchmark, runs = config.dataset.benchmark, Path(config.paths.runs)
-    found: list[tuple[datetime, Path]] = []
+    found: list[tuple[int, datetime, Path]] = []
     for folder in runs_of_task(runs, benchmark=benchmark, task=task, seed=config.seed):
         with suppress(UserError):
             record = _record(folder)
             if record.protocol == config.protocol.name:
                 _check_alike(config, record, None)
-                found.append((record.begun, folder))
+                found.append((-_unlike(config, record), record.begun, folder))
     if not found:
         if (known := find_benchmark(benchmark).tasks) and task not in known:
             raise UserError(
@@ -86,7 +90,14 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             "init_from=null.",
             f"{benchmark}/{task}",
         )
-    return origin_of_start(str(max(found)[1]))
+    return origin_of_start(str(max(found)[-1]))
+
+
+def _unlike(config: RunConfig, record: Record) -> int:
+    """Return in how many settings a run differs from a recorded one; of their starts is no word."""
+    own, theirs = _as_recorded(config.settings), record.settings
+    keys = {key for key in (*own, *theirs) if not key.startswith("init_from")}
+    return sum(own.get(key) != theirs.get(key) for key in keys)
 
 
 def short_start(config: RunConfig) -> str:
@@ -146,7 +157,10 @@ def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None
                 f"({_shown(own.get(key))}): start from a run on the same backbone."
             )
     method = _as_recorded(config.method.identity())
-    for key in ("name", *sorted({*method, *record.method} - {"name", *_FREE})):
+    keys = {*method, *record.method} - {"name", *_FREE}
+    if PISSA in (method.get("init"), record.method.get("init")):  # which has tensors of its own
+        keys.add("init")
+    for key in ("name", *sorted(keys)):
         if method.get(key) != record.method.get(key):
             raise UserError(
                 f"that adapter is of {record.method_label} with method.{key}="

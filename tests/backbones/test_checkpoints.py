@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from npz_writer import google_names
 from safetensors.torch import save_file
@@ -47,6 +48,26 @@ def write(model: nn.Module, path: Path) -> None:
         save_file({**state, **head}, path)
     else:
         torch.save({"state_dict": {**state, **head}}, path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name", ["test_convnext", "test_efficientnet", "test_nfnet"])
+def test_timms_own_files_of_other_families_load(tmp_path: Path, name: str, suffix: str) -> None:
+    """Norms of the backbone in a head, classifiers called otherwise, counters of batch norms."""
+    source, path = timm.create_model(name, num_classes=7).eval(), tmp_path / f"weights{suffix}"
+    for tensor in source.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.1, 0.5)
+        else:
+            tensor.fill_(3)
+    state = source.state_dict()
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    target = timm.create_model(name, num_classes=0)
+    check_checkpoint(target, path)
+    load_checkpoint(target, path)
+    own = target.state_dict()
+    assert own.keys() < state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pth"])

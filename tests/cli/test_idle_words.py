@@ -95,16 +95,34 @@ def test_what_tuning_chooses_is_not_set(
     check_acting(["train.epochs=3"], [tuned])
 
 
-def test_a_value_that_an_optimizer_lacks_may_stand_beside_its_tuning(
+def test_a_rate_that_an_optimizer_lacks_is_of_no_use_beside_its_tuning(
     compose_train: Compose,
 ) -> None:
-    tune = ["protocol.tune=true", "protocol.grid={optimizer.lr:[0.1,0.2]}"]
-    words = ["optimizer=sgd", "optimizer.lr=0.1"]
-    one = check_config(compose_train("dataset=mini/digits", *words, *tune))
-    check_acting(words, [one])
-    words[1] = "optimizer.lr=0.3"
-    other = check_config(compose_train("dataset=mini/digits", *words, *tune))
-    assert config_id(one) == config_id(other)
+    tune = ["protocol.tune=true", "protocol.grid={optimizer.lr:[0.1,0.2]}", "optimizer=sgd"]
+    without = check_config(compose_train("dataset=mini/digits", *tune))
+    one = check_config(compose_train("dataset=mini/digits", *tune, "optimizer.lr=0.3"))
+    assert config_id(one) == config_id(without)
+    with pytest.raises(
+        UserError, match=r"'optimizer\.lr=0\.3' changes nothing in this run: tuning"
+    ):
+        check_acting(["optimizer.lr=0.3"], [one])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["protocol.grid={optimizer.lr:[-1,0.1]}"], r"^protocol\.grid\.optimizer\.lr\[0\]=-1"),
+        (["protocol.grid={optimizer.lr:0.1}"], r"^protocol\.grid\.optimizer\.lr is a single value"),
+        (["protocol.grid={optimizer.momentum:[0.5,0.9]}"], r"^optimizer\.lr has no value"),
+        (["protocol.tune=false"], r"^optimizer\.lr has no value"),
+    ],
+)
+def test_what_tuning_does_not_give_is_told(
+    compose_train: Compose, words: list[str], told: str
+) -> None:
+    tune = ["dataset=mini/digits", "optimizer=sgd", "protocol.tune=true"]
+    with pytest.raises(UserError, match=told):
+        check_config(compose_train(*tune, *words))
 
 
 def test_data_that_has_its_splits_is_not_split(compose_train: Compose, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from flat_results import results
 
 from hydra_peft.cli import train
-from hydra_peft.config.identity import config_id
+from hydra_peft.config.identity import config_id, settings_id
 from hydra_peft.config.quoting import override_value
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -146,6 +146,53 @@ def test_what_tuning_may_choose_has_to_fit_the_adapter(
     said = r"^protocol\.grid\.method\.rank_parallel\[1\]: .*rank_parallel=2, and this run has 3"
     with pytest.raises(UserError, match=said):
         look_first(configure("method=hydra", start(origin.folder), *tune, other))
+
+
+def test_a_row_of_a_sweep_starts_from_the_run_of_its_own_settings(
+    do: Do, configure: Configure
+) -> None:
+    """Not from the newest: a sweep does all runs that others start from first."""
+    words = ["method=lora", "train.epochs=1"]
+    rates = {rate: do(*words, f"optimizer.lr={rate}") for rate in ("0.02", "0.005")}
+    other = do(*words, "optimizer.lr=0.005", "method.scale=2")
+    of_cells = [*words, "dataset=mini/cells", "init_from='task:digits'"]
+    for rate, done in rates.items():
+        config = configure(*of_cells, f"optimizer.lr={rate}")
+        assert config.init_from is not None
+        assert config.init_from.config_id == done.record.config_id
+    assert configure(*of_cells, "method.scale=2").init_from == dataclasses.replace(
+        config.init_from,
+        folder=str(other.folder),
+        config_id=other.record.config_id,
+        adapter=other.record.adapter,
+        settings=settings_id(other.record.settings),
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "words", "told"),
+    [
+        ("pissa", [], r"with method\.init=pissa, and this run has gaussian: set method\.init"),
+        ("xavier", ["method.init=pissa"], "with method.init=xavier, and this run has pissa"),
+        (
+            "xavier",
+            ["protocol.tune=true", "protocol.grid={method.init:[xavier,pissa]}"],
+            r"^protocol\.grid\.method\.init\[1\]: .*init=xavier, and this run has pissa",
+        ),
+        (
+            "xavier",
+            ["protocol.tune=true", "protocol.grid={method.init:[xavier,gaussian]}"],
+            r"^protocol\.grid\.method\.init changes nothing in a run whose adapter init_from",
+        ),
+    ],
+)
+def test_how_an_adapter_began_decides_nothing_but_whether_it_fits(
+    do: Do, configure: Configure, of: str, words: list[str], told: str
+) -> None:
+    origin = do("method=lora", f"method.init={of}", "train.epochs=1", "optimizer.lr=0.01")
+    config = configure("method=lora", "scheduler.warmup_epochs=0", start(origin.folder), *words)
+    with pytest.raises(UserError, match=told):
+        look_first(config)
 
 
 def test_options_that_shape_no_adapter_may_differ(configure: Configure, origin: Outcome) -> None:
