@@ -13,6 +13,7 @@ from hydra_peft.plain_text import in_a_row
 from hydra_peft.tables.complete import Seeds, shared_block
 
 if TYPE_CHECKING:
+    from hydra_peft.tables.parts import Part
     from hydra_peft.tables.rows import Row
 
 #: the baseline where none is given
@@ -44,10 +45,22 @@ def candidates_of(sheet: Sheet, name: str, leaving_out: Callable[[str], str]) ->
         why = f"no completed run is of it{did_you_mean(name, known)}; there are"
         if out := leaving_out(name):
             why = f"{out}; what is left is"
+        elsewhere = sheet.elsewhere
+        if there := [at for at, part in sheet.others.items() if _has(part, name)]:
+            sheets = ", ".join(f"sheet={at}" for at in there)
+            why = f"its completed runs are in another picture ({sheets}); in this one are"
+            elsewhere = ""
         usual = name == USUAL
         over = f"gains are over {name} where no baseline= is given" if usual else f"baseline={name}"
-        raise UserError(f"{over}: {why} {in_a_row(shown)}{sheet.elsewhere}.")
+        raise UserError(f"{over}: {why} {in_a_row(shown)}{elsewhere}.")
     return found
+
+
+def _has(part: Part, name: str) -> bool:
+    """Whether ``part`` has a row with this label, or of this method."""
+    from hydra_peft.tables.called import names_by_row
+
+    return any(name in names for names in names_by_row(part).values())
 
 
 def paired_rows(sheet: Sheet, candidates: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:

@@ -62,7 +62,7 @@ class Sheet:
         part: the rows that may stand in it, their tasks, what they share and are called.
         folders: of each run, by ``id`` of its record.
         notes: what else there is, what was kept apart, what is to be known of the data.
-        others: numbers of the other sheets.
+        others: the rows of the other sheets, by their numbers.
         looks: how each row is drawn, by its ``id``.
         gone: names of what was taken out of it, by reason.
         runs: what its runs are called there, where they have to be told from others.
@@ -71,7 +71,7 @@ class Sheet:
     part: Part
     folders: dict[int, Path]
     notes: tuple[str, ...] = ()
-    others: tuple[int, ...] = ()
+    others: Mapping[int, Part] = field(default_factory=dict)
     looks: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     gone: Mapping[str, Sequence[str]] = field(default_factory=dict)
     runs: str = ""
@@ -182,7 +182,7 @@ def choose(collection: Collection, selection: Selection) -> Sheet:
     ]
     folders = {id(record): folder for folder, record in drawn}
     part = found[number - 1]
-    return Sheet(part, folders, (*elsewhere, *notes), tuple(others), _looks(part.table.rows))
+    return Sheet(part, folders, (*elsewhere, *notes), others, _looks(part.table.rows))
 
 
 def describe(table: Table) -> str:

@@ -208,6 +208,9 @@ def _caption(
         if lows.notna().any()
         else "",
     ]
+    if (_overall(table)["pairs"] == 0).any():
+        lacking = " that have all of these tasks" * (tasks > 1)
+        parts.append(f"White: no two runs to compare{lacking}.")
     if len(sheet.table.rows) > NUMBERED:
         parts.append(f"Cells of more than {NUMBERED} rows have no numbers: the CSV has them.")
     if untold:

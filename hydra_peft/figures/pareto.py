@@ -213,8 +213,11 @@ def _caption(sheet: Sheet, settings: Settings, table: pd.DataFrame, over: str) -
         parts.append(f"Bars: {_BARS[settings.bars]} over {seeds}.")
     if why := bare(measured):
         parts.append(f"Without a bar: {why}.")
-    if is_line(table[table["on_front"] & (x > 0)].assign(x=x)):
+    front = table.assign(x=x)[table["on_front"]]
+    if is_line(front[front["x"] > 0]):
         parts.append("Front: of the measured means, however wide their bars.")
+    elif len(front):
+        parts.append(f"Front of the measured means, no line: {some(list(front['label']))}.")
     if (measured["series"].value_counts() > 1).any():
         parts.append("Several points of one look: ranks of one method.")
     series = series_of(sheet)

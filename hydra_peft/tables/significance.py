@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,8 @@ def documents(
         notes = [*notes, alone]
     elif not any(members for _, members in compared):
         notes = [*notes, "no two of these rows are on the same backbone, weights and tasks."]
+    elif names:
+        notes = [*notes, *_apart([part for part, _ in compared], names)]
     sheets = [
         sheet
         for one, (part, members) in zip(found, compared, strict=True)
@@ -64,6 +67,18 @@ def documents(
         ]
     ]
     return render(sheets, lambda: _frame(compared), notes, form)
+
+
+def _apart(found: Sequence[Part], names: set[str]) -> list[str]:
+    """Say which two of ``names`` have their rows in no part in common."""
+    called = [set().union(*names_by_row(part).values()) for part in found]
+    apart = [
+        f"{first} and {second}"
+        for first, second in itertools.combinations(sorted(names), 2)
+        if not any({first, second} <= names_there for names_there in called)
+    ]
+    why = "they have no table in common, as rows of other backbones, weights or protocols have none"
+    return [f"not compared: {'; '.join(apart)}: {why}."] if apart else []
 
 
 def _chosen(part: Part, names: set[str] | None) -> Strays | None:

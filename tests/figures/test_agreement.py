@@ -418,6 +418,11 @@ def test_a_caption_names_the_seeds_that_a_row_has_on_all_tasks(run: Run, tmp_pat
     data = FIGURE.data(collect(tmp_path), FIGURE.settings())
     assert set(data.table["task"]) == {"a", "b", "mean over tasks"}
     assert "; seeds 0, 1. Matrix: " in data.caption
+    assert "White" not in data.caption
+    for task in "ab":
+        run(tmp_path, "ia3", 0, SAID["lora"][0], task=task)
+    data = FIGURE.data(collect(tmp_path), FIGURE.settings())
+    assert "White: no two runs to compare that have all of these tasks." in data.caption
 
 
 def test_one_seed_has_no_diagonal_and_no_spread(run: Run, tmp_path: Path) -> None:

@@ -229,6 +229,13 @@ def test_the_baseline_is_one_row(tmp_path: Path) -> None:
         gone = r"baseline=lora r=4: methods=hydra leaves the runs of 'lora r=4' out; what is left"
         with pytest.raises(UserError, match=gone):
             lines(collection, methods="hydra", baseline=quoted)
+    other = made_up("ssf", "a", 0, 50.0, model="vit_other")
+    apart = put(tmp_path / "z", *scores("lora", LORA), other)
+    there = (
+        r"baseline=ssf: its completed runs are in another picture \(sheet=2\); in this one are lora"
+    )
+    with pytest.raises(UserError, match=there):
+        lines(apart, baseline="ssf")
     # Also where a report chose the runs before.
     with pytest.raises(UserError, match=left_out):
         lines(select(collection, {"methods": "hydra"}))

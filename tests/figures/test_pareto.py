@@ -375,7 +375,10 @@ def test_a_front_in_one_place_is_no_line(tmp_path: Path) -> None:
     data = FIGURE.data(put(tmp_path, *runs), Settings())
     assert data.table["on_front"].sum() == 2
     assert "Pareto front" not in [t.get_text() for t in FIGURE.draw(data).legends[0].get_texts()]
-    assert "Front:" not in data.caption
+    assert "Front of the measured means, no line: lora r=2, seqlora r=2." in data.caption
+    better = scores("linear", {"a": [60.0]})
+    (only,) = [FIGURE.data(put(tmp_path / "x", *runs, *better), Settings()).caption]
+    assert "Front of the measured means, no line: linear." in only
 
 
 def test_the_front_of_an_error_is_below(tmp_path: Path) -> None:

@@ -121,6 +121,15 @@ def test_other_backbones_weights_and_data_are_not_paired() -> None:
         assert "no two of these rows are on the same backbone" in text
 
 
+def test_names_that_never_stand_together_are_told() -> None:
+    runs = [*records(), *[r for r in records(protocol="official") if r.method["name"] == "lora"]]
+    names = ("seqlora", "hydra")
+    tables = build_tables([*runs, vtab_record("SeqLoRA", "dtd", 50.0, 0, protocol="official")])[0]
+    text = documents(tables, ",".join(["lora", *names]), [], "markdown")["md"]
+    assert "not compared: hydra and seqlora: they have no table in common" in text
+    assert "hydra and lora" not in text
+
+
 def test_one_row_alone_asks_for_others() -> None:
     text = documents([table(records())], "hydra", [], "markdown")["md"]
     assert "compare=hydra is of one row: name others beside it, or compare=all." in text
