@@ -120,9 +120,12 @@ def _check_known(base: str, architecture: str) -> None:
     if timm.is_model(base):
         return
     listed = (name for module in _MODULES for name in timm.list_models(module=module))
-    names = [*EMBEDDED, *module_names(models), *listed]
+    names = {*EMBEDDED, *module_names(models), *listed}
     name = architecture.split(".")[0]
-    close = near(name, names) or [*filter(_can_be_used, near(name, timm.list_models()))]
+    kin = [one for one in timm.list_models() if one.split("_")[0] == name.split("_")[0]]
+    nearest = [one for one in near(name, kin)[:1] if one in names or _can_be_used(one)]
+    close = list(dict.fromkeys([*nearest, *near(name, sorted(names))]))[:3]
+    close = close or [*filter(_can_be_used, near(name, timm.list_models()))]
     said = f"near names: {', '.join(close)}" if close else "give the name of one of its models"
     raise UserError(f"model.architecture '{architecture}' is unknown to timm; {said}.")
 
@@ -256,8 +259,12 @@ def _check_size(skeleton: nn.Module, architecture: str, arguments: Mapping[str, 
 
 def _check_patches(model: nn.Module, image_size: int, architecture: str) -> None:
     """Refuse a size that leaves a rim of pixels in no patch, which timm does not tell."""
-    if not isinstance(size := getattr(_patches(model), "patch_size", None), Sequence):
+    embedding = _patches(model)
+    if not isinstance(size := getattr(embedding, "patch_size", None), Sequence):
         return
+    taken = getattr(embedding, "proj", None)
+    if isinstance(taken, nn.Conv2d) and taken.stride != taken.kernel_size:
+        return  # patches overlap, and reach beyond the image
     for side in size:
         check_multiple(image_size, int(side), architecture)
 

@@ -15,7 +15,7 @@ from hydra_peft.config.schema import RunConfig
 from hydra_peft.data.sources import is_of_images
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import shortened
-from hydra_peft.runs.starting import OF_FRESH
+from hydra_peft.runs.starting import OF_FRESH, is_past
 
 _TUNING = "it is of tuning: add protocol.tune=true"
 #: what makes keys act that a run's identity leaves out where they decide nothing
@@ -91,7 +91,7 @@ def _rule(
         return "its shots are drawn with dataset.sampling_seed, set that", _counts(key)
     if key in _NEEDS:
         return _NEEDS[key]
-    if key in OF_FRESH and all(config.init_from for config in configs):
+    if key in OF_FRESH and all(map(is_past, configs)):
         reason = "the adapter that init_from names has its values already: take init_from out"
         return reason, lambda _: False
     if key.startswith("method."):

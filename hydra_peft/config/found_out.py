@@ -14,7 +14,7 @@ from hydra_peft.config.composed_values import section_of, value_of, written_grou
 from hydra_peft.config.plain import CHOSEN
 from hydra_peft.config.resolved import Resolved
 from hydra_peft.config.tunable import flattened
-from hydra_peft.config.typed import typed
+from hydra_peft.config.typed import typed, typed_item
 from hydra_peft.data.few_shots import FIT, VAL
 from hydra_peft.data.sources import describe, options_class
 from hydra_peft.errors import UserError
@@ -138,11 +138,11 @@ def _fill_tuned(draft: _Draft) -> None:
     Which value of ``protocol.grid`` they get decides nothing.
 
     Raises:
-        UserError: the grid is no mapping of keys to lists.
+        UserError: the grid is no mapping of keys to lists, or a value there is wrong.
     """
     written = {group: written_group(draft.config, group) or {} for group in CHOSEN}
     missing = [
-        f"{group}.{name}"
+        (group, name)
         for group, options in written.items()
         for name, value in options.items()
         if value == MISSING
@@ -154,11 +154,15 @@ def _fill_tuned(draft: _Draft) -> None:
         return
     grid = value_of(protocol, "grid", "protocol")
     lists = flattened(grid) if isinstance(grid, dict) else {}
-    for key in missing:
-        # Of numbers the largest, so that one that is wrong is named where it stands.
-        if values := lists.get(key):
-            numbers = [value for value in values if type(value) in (int, float)]
-            draft.set(key, max(numbers, default=values[0]))
+    for group, name in missing:
+        values = lists.get(f"{group}.{name}")
+        cls = CHOSEN[group][0](str(written[group].get("name")))
+        if not values or name not in {field.name for field in dataclasses.fields(cls)}:
+            continue
+        where = f"protocol.grid.{group}.{name}"
+        values = [typed_item(cls, name, v, f"{where}[{i}]") for i, v in enumerate(values)]
+        numbers = all(type(value) in (int, float) for value in values)
+        draft.set(f"{group}.{name}", max(values) if numbers else values[0])
 
 
 def _sample(draft: _Draft) -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hydra_peft.adapters.initializers import PISSA
 from hydra_peft.adapters.patterns import matches
 from hydra_peft.backbones import models
 from hydra_peft.backbones.arguments import check_arguments
@@ -116,7 +117,7 @@ def _check_start_of_trials(config: RunConfig) -> None:
         for place, value in enumerate(values if key.startswith("method.") else ()):
             with placed(f"protocol.grid.{key}[{place}]:"):
                 check_start(Choice({key: value}).apply(config, protocol=plain))
-        if key in OF_FRESH and len(values) > 1:
+        if key in OF_FRESH and PISSA not in values:
             raise UserError(
                 f"protocol.grid.{key} changes nothing in a run whose adapter init_from names, "
                 f"which is no fresh one: leave it out with protocol.grid.{key}=null."

@@ -70,12 +70,23 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
     if config.method.trains_backbone or config.method.name == "linear":
         return None
     benchmark, runs = config.dataset.benchmark, Path(config.paths.runs)
+    if task == config.dataset.name:
+        raise UserError(
+            f"init_from=task:{in_one_line(task)} is the task that this run trains: set "
+            "init_from=null for it, or name the folder of the run to go on from."
+        )
+    refused = ""
     found: list[tuple[int, datetime, Path]] = []
     for folder in runs_of_task(runs, benchmark=benchmark, task=task, seed=config.seed):
         with suppress(UserError):
             record = _record(folder)
-            if record.protocol == config.protocol.name:
+            if record.protocol != config.protocol.name:
+                continue
+            try:
                 _check_alike(config, record, None)
+            except UserError as error:
+                refused = f" (of one that is: {str(error).rstrip('.')})"
+            else:
                 found.append((-_unlike(config, record), record.begun, folder))
     if not found:
         if (known := find_benchmark(benchmark).tasks) and task not in known:
@@ -86,18 +97,34 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
         raise WaitsForRun(
             f"init_from=task:{task} starts from the run of {benchmark}/{task} with "
             f"{config.method.label}, protocol {config.protocol.name} and seed {config.seed}, and "
-            f"{in_one_line(str(runs))} has none that is complete: do that one first, or set "
-            "init_from=null.",
+            f"{in_one_line(str(runs))} has none that is complete{refused}: do that one "
+            "first, or set init_from=null.",
             f"{benchmark}/{task}",
         )
     return origin_of_start(str(max(found)[-1]))
 
 
 def _unlike(config: RunConfig, record: Record) -> int:
-    """Return in how many settings a run differs from a recorded one; of their starts is no word."""
+    """Return in how many settings a run differs from a recorded one; that this one started from
+    another counts as one, for the run that begins has no start of its own yet."""
     own, theirs = _as_recorded(config.settings), record.settings
-    keys = {key for key in (*own, *theirs) if not key.startswith("init_from")}
-    return sum(own.get(key) != theirs.get(key) for key in keys)
+    acting, recorded = _as_recorded(science(config)), record.science
+    differing = [
+        key
+        for key in {*own, *theirs}
+        if not key.startswith("init_from")
+        and own.get(key) != theirs.get(key)
+        # A value that is typed may be the recipe's.
+        and _value(acting, key) != _value(recorded, key)
+    ]
+    return len(differing) + bool(record.init_from)
+
+
+def _value(groups: Mapping[str, Any], key: str) -> Any:
+    """Return the value of the dotted ``key``; what equals nothing else where there is none."""
+    group, _, name = key.partition(".")
+    values = groups.get(group)
+    return values[name] if isinstance(values, Mapping) and name in values else object()
 
 
 def short_start(config: RunConfig) -> str:
@@ -174,6 +201,12 @@ def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None
             f"{trained_on[:12]}) than this run's ({str(weights)[:12]}): start from a run on the "
             "same weights."
         )
+
+
+def is_past(config: RunConfig) -> bool:
+    """Whether a run starts from an adapter for which :data:`OF_FRESH` decides nothing: one that
+    PiSSA began has tensors of its own."""
+    return config.init_from is not None and vars(config.method).get("init") != PISSA
 
 
 def _record(folder: Path) -> Record:

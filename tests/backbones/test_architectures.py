@@ -140,6 +140,16 @@ def test_names_that_are_offered_can_be_used(name: str) -> None:
             build_architecture(other, {"depth": 1})
 
 
+def test_the_name_that_is_nearest_is_offered_of_any_family() -> None:
+    with pytest.raises(UserError, match="near names: test_convnext, test_vit"):
+        build_architecture("test_convnxt", {})
+
+
+def test_patches_that_overlap_cover_sizes_of_no_multiple() -> None:
+    model = build_architecture("pvt_v2_b0", {"depths": (1, 1, 1, 1)}, image_size=64)
+    assert input_size(model) == (64, 64)
+
+
 @pytest.mark.parametrize("name", ["vit_base_patch16_xp_224", "vit_dpwee_patch16_reg1_gap_256"])
 def test_patterns_that_are_offered_match_whole_models(name: str) -> None:
     with pytest.raises(UserError, match="matches no linear layer") as caught:

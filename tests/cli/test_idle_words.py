@@ -112,6 +112,11 @@ def test_a_rate_that_an_optimizer_lacks_is_of_no_use_beside_its_tuning(
     ("words", "told"),
     [
         (["protocol.grid={optimizer.lr:[-1,0.1]}"], r"^protocol\.grid\.optimizer\.lr\[0\]=-1"),
+        (
+            ["protocol.grid={optimizer.lr:[0.1,1e300]}"],
+            r"^protocol\.grid\.optimizer\.lr\[1\]=1e\+300",
+        ),
+        (["protocol.grid={optimizer.lr:[abc]}"], r"^protocol\.grid\.optimizer\.lr\[0\]=abc"),
         (["protocol.grid={optimizer.lr:0.1}"], r"^protocol\.grid\.optimizer\.lr is a single value"),
         (["protocol.grid={optimizer.momentum:[0.5,0.9]}"], r"^optimizer\.lr has no value"),
         (["protocol.tune=false"], r"^optimizer\.lr has no value"),

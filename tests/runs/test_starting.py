@@ -17,7 +17,7 @@ from flat_results import results
 from hydra_peft.cli import train
 from hydra_peft.config.identity import config_id, settings_id
 from hydra_peft.config.quoting import override_value
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.errors import UserError
 from hydra_peft.files import sha256_of
 from hydra_peft.runs import training as training_module
@@ -153,20 +153,32 @@ def test_a_row_of_a_sweep_starts_from_the_run_of_its_own_settings(
 ) -> None:
     """Not from the newest: a sweep does all runs that others start from first."""
     words = ["method=lora", "train.epochs=1"]
-    rates = {rate: do(*words, f"optimizer.lr={rate}") for rate in ("0.02", "0.005")}
-    other = do(*words, "optimizer.lr=0.005", "method.scale=2")
-    of_cells = [*words, "dataset=mini/cells", "init_from='task:digits'"]
-    for rate, done in rates.items():
-        config = configure(*of_cells, f"optimizer.lr={rate}")
+    usual = do(*words)  # by the recipe's rate, which is typed below
+    rate = usual.record.science["optimizer"]["lr"]
+    slow, other = do(*words, f"optimizer.lr={rate / 2}"), do(*words, "method.scale=2")
+
+    def taken(*more: str) -> InitFrom:
+        config = configure(*words, "dataset=mini/cells", "init_from='task:digits'", *more)
         assert config.init_from is not None
-        assert config.init_from.config_id == done.record.config_id
-    assert configure(*of_cells, "method.scale=2").init_from == dataclasses.replace(
-        config.init_from,
+        return config.init_from
+
+    assert taken().config_id == usual.record.config_id
+    assert taken(f"optimizer.lr={rate}", "method.scale=1").config_id == usual.record.config_id
+    assert taken(f"optimizer.lr={rate / 2}").config_id == slow.record.config_id
+    assert taken("method.scale=2") == InitFrom(
         folder=str(other.folder),
         config_id=other.record.config_id,
         adapter=other.record.adapter,
+        task="mini/digits",
         settings=settings_id(other.record.settings),
     )
+    do(*words, start(slow.folder))  # a run of digits that is past a fresh adapter
+    assert taken().config_id == usual.record.config_id
+    with pytest.raises(UserError, match="init_from=task:digits is the task that this run trains"):
+        configure(*words, "init_from='task:digits'")
+    none = r"none that is complete \(of one that is: .* rank_parallel=4, and this run has 3"
+    with pytest.raises(UserError, match=none.replace(" rank", r" with method\.rank")):
+        taken("method.rank=3")
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,7 @@ def test_a_row_of_a_sweep_starts_from_the_run_of_its_own_settings(
     [
         ("pissa", [], r"with method\.init=pissa, and this run has gaussian: set method\.init"),
         ("xavier", ["method.init=pissa"], "with method.init=xavier, and this run has pissa"),
+        ("pissa", ["method.init=xavier"], "with method.init=pissa, and this run has xavier"),
         (
             "xavier",
             ["protocol.tune=true", "protocol.grid={method.init:[xavier,pissa]}"],
@@ -181,7 +194,7 @@ def test_a_row_of_a_sweep_starts_from_the_run_of_its_own_settings(
         ),
         (
             "xavier",
-            ["protocol.tune=true", "protocol.grid={method.init:[xavier,gaussian]}"],
+            ["protocol.tune=true", "protocol.grid={method.init:[gaussian]}"],
             r"^protocol\.grid\.method\.init changes nothing in a run whose adapter init_from",
         ),
     ],
