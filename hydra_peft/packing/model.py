@@ -18,6 +18,10 @@ from hydra_peft.methods._base import Method
 from hydra_peft.packing.layers import Batches, Numbers, PackedLinear, RunByRun
 
 
+#: what holds parts of each run
+_OWN = (PackedLinear, RunByRun)
+
+
 def why_alone(model: nn.Module) -> str | None:
     """Return why the passes of an adapted model cannot be shared with others; None if they can.
 
@@ -52,6 +56,9 @@ class PackedModel:
     Args:
         models: adapted, by :func:`why_alone` fit for it, of equal frozen weights and in the same
             mode; they stay as they are, and get the gradients.
+
+    Attributes:
+        buffers: of the runs' own layers and heads, which a pass may change, such as statistics.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
@@ -65,6 +72,8 @@ class PackedModel:
         heads = [model.get_submodule(adaptation(model).head[0]) for model in models]
         self._heads = RunByRun(heads, self._batches)
         self._put(adaptation(models[0]).head[0], self._heads)
+        own = [module for module in self._model.modules() if isinstance(module, _OWN)]
+        self.buffers = [buffer for module in own for buffer in module.buffers()]
         for module in list(self._model.modules()):
             if isinstance(module, DropPath) and module.training and module.drop_prob:
                 same = RunByRun([module] * len(models), self._batches)

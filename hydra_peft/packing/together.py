@@ -108,7 +108,7 @@ class Together:
                 kind = type(unwrap(passes[0].module)).__name__
                 log.warning("runs at once do not compute %s as each alone: one by one", kind)
                 return None
-        with _undone_on_error(passes):
+        with _undone_on_error(model, passes):
             return compute_together(model, passes)
 
     def _model(self, key: Hashable, modules: Sequence[nn.Module]) -> PackedModel:
@@ -126,19 +126,22 @@ def _alone(one: Pass) -> Answer:
 
 
 @contextlib.contextmanager
-def _undone_on_error(passes: Sequence[Pass]) -> Iterator[None]:
-    """Give gradients and random numbers back as they were where what is done within fails.
+def _undone_on_error(model: PackedModel, passes: Sequence[Pass]) -> Iterator[None]:
+    """Give gradients, buffers and random numbers back as they were where what is done within fails.
 
-    Backward has added to some gradients by then, and each run has drawn for some layers.
+    Backward has added to some gradients by then, each run has drawn for some layers, and batch
+    norms of heads have counted the batch.
     """
     parameters = [parameter for one in passes for parameter in one.parameters]
     kept = [(p, p.grad) for p in parameters if p.grad is not None]
     drawn = [one.random.drawn() for one in passes]
+    buffers = _copies(model.buffers)
     for parameter, _ in kept:
         parameter.grad = None
     try:
         yield
     except BaseException:
+        _put_back(buffers)
         for parameter in parameters:
             parameter.grad = None
         for parameter, before in kept:
@@ -148,6 +151,16 @@ def _undone_on_error(passes: Sequence[Pass]) -> Iterator[None]:
         raise
     for parameter, before in kept:
         parameter.grad = before if parameter.grad is None else before.add_(parameter.grad)
+
+
+def _copies(tensors: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    return [(tensor, tensor.clone()) for tensor in tensors]
+
+
+@torch.no_grad()
+def _put_back(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
+    for tensor, values in copies:
+        tensor.copy_(values)
 
 
 def _outputs(model: PackedModel, passes: Sequence[Pass]) -> list[Tensor]:
@@ -180,10 +193,11 @@ def agrees(model: PackedModel, passes: Sequence[Pass]) -> bool:
     """Return whether ``passes`` together give the outputs of each alone.
 
     A model whose examples depend on each other, or whose layers see rows in another order, would be
-    computed wrongly. Adapters start as nothing, so all that is trained has other values meanwhile.
+    computed wrongly. Adapters start as nothing, so all that is trained has other values meanwhile;
+    these and the buffers that count batches are put back.
     """
     trained = [parameter for one in passes for parameter in one.parameters]
-    kept = [parameter.clone() for parameter in trained]
+    kept = _copies([*trained, *model.buffers])
     draw = torch.Generator(passes[0].device).manual_seed(0)
     for parameter in trained:
         parameter.normal_(std=_SPREAD, generator=draw)
@@ -198,8 +212,7 @@ def agrees(model: PackedModel, passes: Sequence[Pass]) -> bool:
         log.debug("not packed: %s", error)
         return False
     finally:
-        for parameter, values in zip(trained, kept, strict=True):
-            parameter.copy_(values)
+        _put_back(kept)
     tolerance = TOLERANCE[passes[0].precision]
     return all(_near(*pair, tolerance) for pair in zip(said, own, strict=True))
 

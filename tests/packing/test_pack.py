@@ -41,6 +41,7 @@ class Run:
     lr: float = 0.05
     drop_path: float = 0.2
     accumulate: int = 1
+    norm: bool = False
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -57,6 +58,8 @@ class Run:
         )
         torch.manual_seed(self.seed + 5)
         vit.reset_classifier(self.classes)
+        if self.norm:
+            vit.head = nn.Sequential(nn.BatchNorm1d(24), nn.Linear(24, self.classes))
         hydra_peft.inject(vit, self.method, **self.options)
         self.model: nn.Module = vit.to(self.device)
         draw = torch.Generator().manual_seed(self.seed)
@@ -95,8 +98,9 @@ class Run:
             self.error = error
 
     def tensors(self) -> dict[str, Tensor]:
-        """What was trained."""
-        return {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        """What was trained, and what was counted beside it."""
+        trained = {n: p.detach() for n, p in self.model.named_parameters() if p.requires_grad}
+        return trained | dict(self.model.named_buffers())
 
 
 def packed(runs: Sequence[Run], epochs: int) -> list[int]:
@@ -143,6 +147,11 @@ RUNS: dict[str, Callable[[], list[Run]]] = {
         Run("dora", {"rank": 2}, seed=1),
         Run("lora", {"rank": 2, "init": "pissa", "targets": ["mlp.fc2"]}, seed=2),
         Run("ia3", {}, seed=3),
+    ],
+    "heads that count batches": lambda: [
+        Run("lora", LORA, seed=1, norm=True, lr=0.01),
+        Run("hydra", HYDRA, seed=2, norm=True, classes=2, lr=0.01),
+        Run("lora", LORA, seed=3),
     ],
     "dropout at the input": lambda: [
         Run("lora", {**LORA, "dropout_at": "input"}, seed=1),
@@ -249,7 +258,7 @@ def test_what_fails_at_once_is_done_in_parts_or_alone_and_nothing_counts_twice(
     error: Exception, at_once: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs() -> list[Run]:
-        return [Run("lora", LORA, seed=s, accumulate=2) for s in range(4)]
+        return [Run("lora", LORA, seed=s, accumulate=2, norm=s == 1) for s in range(4)]
 
     whole = together.compute_together
 
