@@ -17,7 +17,6 @@ from hydra_peft.adapters.surgery import replace_module
 from hydra_peft.methods._base import Method
 from hydra_peft.packing.layers import Batches, Numbers, PackedLinear, RunByRun
 
-
 #: what holds parts of each run
 _OWN = (PackedLinear, RunByRun)
 

@@ -149,8 +149,8 @@ RUNS: dict[str, Callable[[], list[Run]]] = {
         Run("ia3", {}, seed=3),
     ],
     "heads that count batches": lambda: [
-        Run("lora", LORA, seed=1, norm=True, lr=0.01),
-        Run("hydra", HYDRA, seed=2, norm=True, classes=2, lr=0.01),
+        Run("lora", LORA, seed=1, norm=True, lr=1e-3),
+        Run("hydra", HYDRA, seed=2, norm=True, classes=2, lr=1e-3),
         Run("lora", LORA, seed=3),
     ],
     "dropout at the input": lambda: [
