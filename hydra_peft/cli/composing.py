@@ -19,6 +19,7 @@ from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
+from hydra_peft.config.starts import task_of_start
 from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
@@ -68,7 +69,10 @@ def on_devices(found: Sequence[Composition]) -> list[Composition]:
     from hydra_peft.runs.on_device import on_device
 
     return [
-        Composition.of(composition.job.overrides, on_device(composition.config))
+        dataclasses.replace(
+            Composition.of(composition.job.overrides, on_device(composition.config)),
+            starts_from=composition.starts_from,
+        )
         if composition.config
         else composition
         for composition in found
@@ -130,14 +134,17 @@ class Composer:
         """Return the job with ``overrides``, or why it cannot be."""
         try:
             check_overrides(overrides)
-            checked = check_config(self._compose(overrides), self._resolved, changeable=True)
+            composed = self._compose(overrides)
+            checked = check_config(composed, self._resolved, changeable=True)
         except WaitsForRun as error:
             return Composition(Job(tuple(overrides)), None, str(error), error.task)
         except UserError as error:
             return Composition(Job(tuple(overrides)), None, str(error))
         except COMPOSITION_ERRORS as error:
             return Composition(Job(tuple(overrides)), None, one_sentence(error))
-        return Composition.of(overrides, checked)
+        task = task_of_start(OmegaConf.select(composed, "init_from"))
+        starts_from = f"{checked.dataset.benchmark}/{task}" if task and checked.init_from else ""
+        return dataclasses.replace(Composition.of(overrides, checked), starts_from=starts_from)
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         if self._config.hydra.searchpath:

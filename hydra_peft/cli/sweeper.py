@@ -32,6 +32,7 @@ from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.plugins import MODULE, plug_in
+from hydra_peft.cli.stages import waiting
 from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
@@ -81,6 +82,8 @@ class Sweeps(Sweeper):
         #: jobs that start from runs which others of the sweep do first, and whether these are done
         self.waiting: list[Composition] = []
         self.is_last = False
+        #: names of jobs of which it was told what became of them
+        self.told: set[str] = set()
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -118,7 +121,7 @@ class Sweeps(Sweeper):
             for line in self._remarks(planned):
                 print(line)
             for later in self.waiting:
-                print(f"{later.job.name}: waits for {later.waits_for}, which it starts from")
+                print(f"{later.job.name}: waits for {later.starts_from}, which it starts from")
             self.waiting = []
             return []
         refuse([job for job in planned if job.state == "broken"], len(planned))
@@ -131,8 +134,13 @@ class Sweeps(Sweeper):
         if to_start:
             self._write_down(planned, times, slots)
         print(first_line(planned, times, slots), flush=True)
+        if self.waiting:
+            more = counted(len(self.waiting), "more job starts", "more jobs start")
+            print(f"{more} from runs that these do, and will come after them", flush=True)
         for job in planned:
-            tell_of_past(job)
+            if job.job.name not in self.told:
+                tell_of_past(job)
+        self.told = {job.job.name for job in planned}
         unknown = None in [t for job, t in zip(planned, times, strict=True) if job.starts]
         return self._launch(planned, executor, slots if unknown else None) if to_start else []
 
@@ -181,14 +189,17 @@ class Sweeps(Sweeper):
 
         They are kept for later; at the end those whose run did not complete are told.
         """
-        doing = {f"{c.config.dataset.benchmark}/{c.config.dataset.name}" for c in found if c.config}
-        waiting = [c for c in found if c.waits_for in doing]
+        later = waiting(found)
         if self.is_last:
-            for composition in waiting:
-                complain(f"{composition.job.name}: {composition.reason}")
-                unfinished.append(composition.job.name)
-        self.waiting = [] if self.is_last else waiting
-        return [c for c in found if c not in waiting]
+            for one in later:
+                why = one.reason or (
+                    f"it starts from the run of {one.starts_from} with its own settings, which is "
+                    "not complete: do that one first, or name another one's folder as init_from."
+                )
+                complain(f"{one.job.name}: {why}")
+                unfinished.append(one.job.name)
+        self.waiting = [] if self.is_last else later
+        return [one for one in found if one not in later]
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
         """Number of jobs that run at a time; 1 where only the launcher knows."""

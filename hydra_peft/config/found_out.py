@@ -156,7 +156,7 @@ def _fill_tuned(draft: _Draft) -> None:
     lists = flattened(grid) if isinstance(grid, dict) else {}
     for group, name in missing:
         values = lists.get(f"{group}.{name}")
-        cls = CHOSEN[group][0](str(written[group].get("name")))
+        cls: Any = CHOSEN[group][0](str(written[group].get("name")))
         if not values or name not in {field.name for field in dataclasses.fields(cls)}:
             continue
         where = f"protocol.grid.{group}.{name}"

@@ -7,33 +7,27 @@ library saved is such a start too. No torch is loaded.
 from __future__ import annotations
 
 import functools
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from hydra_peft.adapters.initializers import PISSA
 from hydra_peft.config.benchmarks import find_benchmark
-from hydra_peft.config.identity import science, settings_id
+from hydra_peft.config.identity import config_id, settings_id
 from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.errors import UserError, WaitsForRun, did_you_mean, placed
 from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.plugins import check_origins
+from hydra_peft.runs.alike import Origin, check_fits, differing_in_words, distance
 from hydra_peft.runs.folder import ADAPTER, check_run_folder, runs_of_task
 from hydra_peft.runs.peft_start import PEFT, check_peft_start, is_peft_folder, origin_of_peft
 from hydra_peft.runs.record import FILE, Record, read_record
 
-#: options that neither shape an adapter nor are part of it: a run chooses them anew
-_FREE = ("dropout", "init", "scale")
 #: keys of what a fresh adapter alone has: one that a run starts from is past it
 OF_FRESH = ("method.init",)
-#: what of ``model`` says which layers there are and which weights are in them
-_BACKBONE = ("architecture", "arguments", "pretrained")
 
 
 def origin_of_start(folder: str) -> InitFrom:
@@ -75,20 +69,8 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             f"init_from=task:{in_one_line(task)} is the task that this run trains: set "
             "init_from=null for it, or name the folder of the run to go on from."
         )
-    refused = ""
-    found: list[tuple[int, datetime, Path]] = []
-    for folder in runs_of_task(runs, benchmark=benchmark, task=task, seed=config.seed):
-        with suppress(UserError):
-            record = _record(folder)
-            if record.protocol != config.protocol.name:
-                continue
-            try:
-                _check_alike(config, record, None)
-            except UserError as error:
-                refused = f" (of one that is: {str(error).rstrip('.')})"
-            else:
-                found.append((-_unlike(config, record), record.begun, folder))
-    if not found:
+    fitting, refused = _runs_to_start_from(config, f"{benchmark}/{task}")
+    if not fitting:
         if (known := find_benchmark(benchmark).tasks) and task not in known:
             raise UserError(
                 f"init_from=task:{in_one_line(task)} names no task of {benchmark}"
@@ -101,34 +83,63 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             "first, or set init_from=null.",
             f"{benchmark}/{task}",
         )
-    return origin_of_start(str(max(found)[-1]))
-
-
-def _unlike(config: RunConfig, record: Record) -> int:
-    """Return in how many settings a run differs from a recorded one; that this one started from
-    another counts as one, for the run that begins has no start of its own yet."""
-    own, theirs = _as_recorded(config.settings), record.settings
-    acting, recorded = _as_recorded(science(config)), record.science
-    differing = [
-        key
-        for key in {*own, *theirs}
-        if not key.startswith("init_from")
-        and own.get(key) != theirs.get(key)
-        # A value that is typed may be the recipe's.
-        and _value(acting, key) != _value(recorded, key)
+    ranked = [
+        (-distance(config, Origin.of_record(record)), record.begun, folder)
+        for folder, record in fitting
     ]
-    return len(differing) + bool(record.init_from)
+    return origin_of_start(str(max(ranked)[-1]))
 
 
-def _value(groups: Mapping[str, Any], key: str) -> Any:
-    """Return the value of the dotted ``key``; what equals nothing else where there is none."""
-    group, _, name = key.partition(".")
-    values = groups.get(group)
-    return values[name] if isinstance(values, Mapping) and name in values else object()
+def _runs_to_start_from(config: RunConfig, task: str) -> tuple[list[tuple[Path, Record]], str]:
+    """Return the complete runs of ``task`` from which a run may start, and why one that is complete
+    does not fit, in brackets."""
+    fitting, refused = [], ""
+    benchmark, _, name = task.partition("/")
+    runs = Path(config.paths.runs)
+    for folder in runs_of_task(runs, benchmark=benchmark, task=name, seed=config.seed):
+        with suppress(UserError):
+            record = _record(folder)
+            if record.protocol != config.protocol.name:
+                continue
+            try:
+                check_fits(config, Origin.of_record(record))
+            except UserError as error:
+                refused = f" (of one that is: {str(error).rstrip('.')})"
+            else:
+                fitting.append((folder, record))
+    return fitting, refused
+
+
+def waits_for(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> bool:
+    """Whether a run starts from one of ``jobs``, which train ``task``, that is still to be done.
+
+    It does where none that is complete has settings that are nearer to its own.
+
+    Args:
+        config: of the run; what starts from a run of ``task`` by name.
+        task: benchmark and name.
+        jobs: of the same sweep, nothing left open that the device decides.
+    """
+    own = []
+    for job in jobs:
+        if (job.seed, job.protocol.name) == (config.seed, config.protocol.name):
+            with suppress(UserError):
+                origin = Origin.of_config(job)
+                check_fits(config, origin)
+                own.append((distance(config, origin), config_id(job)))
+    if not own:
+        return False
+    least = min(own)[0]
+    done = _runs_to_start_from(config, task)[0]
+    if any(distance(config, Origin.of_record(record)) < least for _, record in done):
+        return False
+    complete = {record.config_id for _, record in done}
+    return not all(job in complete for length, job in own if length == least)
 
 
 def short_start(config: RunConfig) -> str:
-    """Return a sentence where a run starts from one that was not trained by its whole recipe."""
+    """Return a sentence where a run starts from one that was not trained by its whole recipe, or
+    with other settings than its own."""
     if config.init_from is None or config.init_from.config_id == PEFT:
         return ""
     record = _record(Path(config.init_from.folder))
@@ -138,6 +149,8 @@ def short_start(config: RunConfig) -> str:
         said.append(f"for {epochs} epochs, which is not its recipe's number")
     if record.data.get("partial"):
         said.append("on a part of its data")
+    if other := differing_in_words(config, Origin.of_record(record)):
+        said.append(f"with {other}")
     if not said:
         return ""
     return (
@@ -171,36 +184,14 @@ def check_start(config: RunConfig, weights: str | None = None) -> None:
                 f"{ADAPTER[1]} there is not what that run saved (sha256 {start.adapter[:12]}): "
                 "changed since, or of another run?"
             )
-        _check_alike(config, record, weights)
-
-
-def _check_alike(config: RunConfig, record: Record, weights: str | None) -> None:
-    own, theirs = _as_recorded(science(config)["model"]), record.science.get("model")
-    for key in _BACKBONE:
-        if isinstance(theirs, Mapping) and theirs.get(key, own.get(key)) != own.get(key):
+        check_fits(config, Origin.of_record(record))
+        trained_on = str(record.weights.get("sha256"))
+        if weights not in (None, trained_on):
             raise UserError(
-                f"that adapter was trained on {record.model} (model.{key}="
-                f"{_shown(theirs.get(key))}), and this run is on {config.model.name} "
-                f"({_shown(own.get(key))}): start from a run on the same backbone."
+                f"that adapter was trained on other weights of {record.model} (sha256 "
+                f"{trained_on[:12]}) than this run's ({str(weights)[:12]}): start from a run on "
+                "the same weights."
             )
-    method = _as_recorded(config.method.identity())
-    keys = {*method, *record.method} - {"name", *_FREE}
-    if PISSA in (method.get("init"), record.method.get("init")):  # which has tensors of its own
-        keys.add("init")
-    for key in ("name", *sorted(keys)):
-        if method.get(key) != record.method.get(key):
-            raise UserError(
-                f"that adapter is of {record.method_label} with method.{key}="
-                f"{_shown(record.method.get(key))}, and this run has {_shown(method.get(key))}: "
-                f"set method.{key}, or start from another run."
-            )
-    trained_on = str(record.weights.get("sha256"))
-    if weights not in (None, trained_on):
-        raise UserError(
-            f"that adapter was trained on other weights of {record.model} (sha256 "
-            f"{trained_on[:12]}) than this run's ({str(weights)[:12]}): start from a run on the "
-            "same weights."
-        )
 
 
 def is_past(config: RunConfig) -> bool:
@@ -248,12 +239,3 @@ def _hash(path: Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _hashed(path: Path, _time: int, _size: int) -> str:
     return sha256_of(path)
-
-
-def _as_recorded(values: dict[str, Any]) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(values)))
-
-
-def _shown(value: Any) -> str:
-    """Return ``value`` as one types it: ``true``, ``[attn.proj,mlp.fc2]``."""
-    return in_one_line(json.dumps(value, separators=(",", ":")).replace('"', ""))

@@ -53,13 +53,14 @@ class Composition:
         job: its overrides and its config.
         config: the typed config; None where it cannot be.
         reason: why not, in one sentence.
-        waits_for: benchmark and name of the task that has to be done before; empty for none.
+        starts_from: benchmark and name of the task whose run it starts from, where that is named
+            by its task; there is one already, or it has to be done before.
     """
 
     job: Job
     config: RunConfig | None
     reason: str | None = None
-    waits_for: str = ""
+    starts_from: str = ""
 
     @classmethod
     def of(cls, overrides: Sequence[str], config: RunConfig) -> Composition:

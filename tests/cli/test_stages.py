@@ -1,0 +1,71 @@
+"""Sweeps in which some jobs start from the runs that others do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., tuple[int, str, str]]
+PRESET = """\
+# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    params: {dataset: mini/cells, init_from: "'task:digits'"}
+    beside: [{dataset: mini/digits, init_from: null}]
+"""
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    preset = tmp_path / "conf/experiment/chained.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text(PRESET)
+    return [f"--config-dir={tmp_path}/conf", "+experiment=chained", "method=lora"]
+
+
+def rates(tmp_path: Path) -> dict[float, float]:
+    """Return by the rate of each run of cells that of the run which it started from."""
+    records = [json.loads(file.read_text()) for file in tmp_path.glob("runs/mini/*/*/result.json")]
+    by_id = {record["config_id"]: record["science"]["optimizer"]["lr"] for record in records}
+    return {
+        by_id[record["config_id"]]: by_id[record["init_from"]["config_id"]]
+        for record in records
+        if record["init_from"]
+    }
+
+
+def test_each_job_starts_from_the_run_of_its_own_settings(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    """Also where one with other settings, which has completed before, would fit."""
+    assert cli("dataset=mini/digits", "method=lora", "optimizer.lr=0.02")[0] == 0
+    both = [*words, "optimizer.lr=0.01,0.005"]
+    _, out, _ = cli(*both, "sweep.dry_run=true")
+    assert out.count("waits for mini/digits, which it starts from") == 2
+    code, out, err = cli(*both)
+    assert code == 0, err
+    assert "2 more jobs start from runs that these do, and will come after them" in out
+    assert rates(tmp_path) == {0.01: 0.01, 0.005: 0.005}
+    _, out, err = cli(*both)
+    assert out.splitlines()[0] == "4 jobs, 4 done, 0 to run", err
+    # Where its own is not among the jobs, the nearest there is.
+    code, _, err = cli(
+        "dataset=mini/cells", "init_from='task:digits'", *words[2:], "optimizer.lr=1"
+    )
+    assert code == 0
+    assert "optimizer.lr=0.005 (here 1.0): say so beside this one's score" in err
+
+
+def test_a_job_whose_own_start_fails_is_told_and_takes_no_other(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    assert cli("dataset=mini/digits", "method=lora", "optimizer.lr=0.02")[0] == 0
+    code, _, err = cli(*words, "optimizer=sgd", "optimizer.lr=0.01,1e6", "train.batch_size=8")
+    assert code == 1
+    told = "it starts from the run of mini/digits with its own settings, which is not complete"
+    assert err.count(told) == 1
+    assert rates(tmp_path).keys() <= {0.01}
