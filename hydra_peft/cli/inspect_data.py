@@ -59,10 +59,12 @@ def inspect_data(words: Sequence[str]) -> int:
     data = load_task(dataset.source, data_request(dataset, config.paths, names))
     images = [part.inputs.get("image") for part in data.splits.values()]
     if not data.classes or not all(isinstance(one, EncodedImages) for one in images):
-        raise UserError(
-            f"dataset {dataset.name} has no encoded images by class to look at: for prepared data "
-            "give benchmark=<name> task=<name>."
-        )
+        name = f"{dataset.benchmark}/{dataset.name}"
+        if dataset.folder is None or not is_of_images(dataset.source):
+            advice = "each run checks it before it trains"
+        else:
+            advice = f"give benchmark={dataset.benchmark} task={dataset.name} for prepared data"
+        raise UserError(f"dataset {name} has no encoded images by class to look at: {advice}.")
     found = inspect(data, dataset.splits)
     _print(found, names)
     write_json(path, {"dataset": dataset.name, "splits": names, **dataclasses.asdict(found)})
