@@ -49,7 +49,7 @@ def inspect_data(words: Sequence[str]) -> int:
     from hydra_peft.data.contact_sheet import contact_sheet
     from hydra_peft.data.images import EncodedImages
     from hydra_peft.data.inspection import files_by_class, inspect
-    from hydra_peft.data.sources import load_task
+    from hydra_peft.data.sources import is_of_images, load_task
     from hydra_peft.files import atomic_write, write_json
     from hydra_peft.runs.first_look import check_data, data_request
 
