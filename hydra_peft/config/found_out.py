@@ -140,7 +140,8 @@ def _fill_tuned(draft: _Draft) -> None:
     Raises:
         UserError: the grid is no mapping of keys to lists, or a value there is wrong.
     """
-    written = {group: written_group(draft.config, group) or {} for group in CHOSEN}
+    there = [group for group in CHOSEN if group in draft.config]
+    written = {group: written_group(draft.config, group) or {} for group in there}
     missing = [
         (group, name)
         for group, options in written.items()
