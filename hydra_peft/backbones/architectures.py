@@ -102,7 +102,7 @@ def build_architecture(
     model = build(changes)
     if image_size is not None:
         _check_patches(model, image_size, architecture)
-        if _side_lengths(model) is None:
+        if bound_size(model) is None:
             stated = {**_metadata(model), "input_size": (3, image_size, image_size)}
             cast(Any, model).pretrained_cfg = stated
     if own_class is None:
@@ -149,7 +149,7 @@ def size_arguments(model: nn.Module, image_size: int | None) -> dict[str, int]:
 
 def _check_resizable(model: nn.Module, image_size: int) -> None:
     """Check that a model whose constructor takes no size has none, as convolutions do."""
-    if not hasattr(model, "pretrained_cfg") or _side_lengths(model) is not None:
+    if not hasattr(model, "pretrained_cfg") or bound_size(model) is not None:
         raise UserError(
             f"model.image_size={image_size} cannot be chosen: {type(model).__name__} does not take "
             "images of another size; leave it out, or choose another model."
@@ -274,7 +274,7 @@ def _patches(model: nn.Module) -> nn.Module | None:
     return getattr(model, "patch_embed", None) or getattr(model, "stem", None)
 
 
-def _side_lengths(model: nn.Module) -> tuple[int, int] | None:
+def bound_size(model: nn.Module) -> tuple[int, int] | None:
     """Return height and width in pixels that patches are bound to; None where nothing is."""
     size = getattr(_patches(model), "img_size", None)
     return (int(size[0]), int(size[1])) if isinstance(size, Sequence) and len(size) == 2 else None
@@ -283,7 +283,7 @@ def _side_lengths(model: nn.Module) -> tuple[int, int] | None:
 def _input_size(model: nn.Module) -> tuple[int, int] | None:
     """Return the bound size, else the one that timm states, as of networks of convolutions."""
     stated = _metadata(model).get("input_size")
-    return _side_lengths(model) or ((int(stated[1]), int(stated[2])) if stated else None)
+    return bound_size(model) or ((int(stated[1]), int(stated[2])) if stated else None)
 
 
 def _metadata(model: nn.Module) -> Mapping[str, Any]:

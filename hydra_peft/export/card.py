@@ -15,6 +15,7 @@ from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.export.exporting import OURS
 from hydra_peft.export.source import Source
 from hydra_peft.plain_text import counted, in_one_line, rounded
+from hydra_peft.plugins import origin
 
 #: names of classes that a card spells out
 _SHOWN = 20
@@ -69,40 +70,49 @@ def licence(source: Source) -> str:
 
 def backbone_code(source: Source) -> tuple[str, str]:
     """Return Python code that builds the backbone with its weights, and the imports it needs."""
-    model = source.run.config.model
-    embedded = model.architecture in EMBEDDED
-    if model.pretrained and model.checkpoint is None and not embedded:
-        return "", f"model = {source.stock.call(pretrained=True)}"
+    model, stock = source.run.config.model, source.stock
+    build = f"model = {stock.call()}"
+    if not model.pretrained:
+        imported, load = _loading(source, "<weights>")
+        said = "# then the backbone's weights, which were drawn at random, from a file of them:"
+        return imported, "\n".join([build, said, *(f"# {line}" for line in load)])
+    if model.checkpoint is None and model.architecture not in EMBEDDED:
+        return "", f"model = {stock.call(pretrained=True)}"
+    file, said = "<weights>", "# the backbone's weights, the file that 'Origin' below names:"
+    if model.checkpoint is None:
+        file, said = f"<hydra_peft>/assets/{model.architecture}.safetensors", "# its weights:"
+    if Path(str(source.run.record.weights.get("source"))).suffix == ".npz":
+        return "", f"{build}\n{said}\nmodel.load_pretrained('{file}')"
+    imported, load = _loading(source, file)
+    return imported, "\n".join([build, said, *load])
+
+
+def _loading(source: Source, file: str) -> tuple[str, list[str]]:
+    """Return imports and lines of code that load all but a head from ``file`` as the run did."""
     heads = tuple(f"{name}." for name in adaptation(source.run.model).head)
-    imported, resampling = _resampling(source)
-    load = [
-        f"weights = {{n: w.float() for n, w in weights.items() if not n.startswith({heads})}}",
-        *resampling,
-        "model.load_state_dict(weights, strict=False)  # all but the head",
+    imported, converting = _converting(source)
+    return f"from timm.models import load_state_dict\n{imported}", [
+        f"weights = load_state_dict('{file}', use_ema=False, weights_only=True)",
+        "weights = {n: w.float() for n, w in weights.items()}",
+        *converting,
+        f"weights = {{n: w for n, w in weights.items() if not n.startswith({heads})}}",
+        "missing, _ = model.load_state_dict(weights, strict=False)",
+        f"missing = [n for n in missing if not n.startswith({heads})]",
+        "if missing:",
+        "    raise ValueError(f'these weights are of another model, they lack {missing[:3]}')",
     ]
-    if model.pretrained and model.checkpoint is None:
-        file = f"<hydra_peft>/assets/{model.architecture}.safetensors"
-        lines = [f"model = {source.stock.call()}", f"weights = load_file('{file}')", *load]
-        return f"from safetensors.torch import load_file\n{imported}", "\n".join(lines)
-    lines = [
-        "# then the backbone's weights, which 'Origin' below names:",
-        *(f"# {x}" for x in load),
-    ]
-    return imported, "\n".join([f"model = {source.stock.call()}", *lines])
 
 
-def _resampling(source: Source) -> tuple[str, list[str]]:
-    """Return an import and lines of code by which weights get the run's image size, as there."""
+def _converting(source: Source) -> tuple[str, list[str]]:
+    """Return an import and code by which weights get timm's names and the run's image size."""
     model = source.run.config.model
     name, classes = "checkpoint_filter_fn", type(source.run.model).__mro__
-    modules = (cls.__module__ for cls in classes)
-    family = next(
-        (m for m in modules if m.startswith("timm.") and hasattr(sys.modules[m], name)), ""
-    )
-    if model.image_size is None or not family:
+    family = next((cls.__module__ for cls in classes if cls.__module__.startswith("timm.")), "")
+    if not hasattr(sys.modules.get(family), name):
         return "", []
     how = "" if model.antialias else ", antialias=False"
-    line = f"weights = {name}(weights, model{how})  # for images of {model.image_size} pixels"
+    size = "" if model.image_size is None else f" and for images of {model.image_size} pixels"
+    line = f"weights = {name}(weights, model{how})  # in timm's names{size}"
     return f"from {family} import {name}\n", [line]
 
 
@@ -161,9 +171,13 @@ def _origin(source: Source) -> Mapping[str, object]:
     named = str(record.weights.get("source", ""))
     where = Path(named).name if Path(named).is_absolute() else named
     stated = licence(source)
+    plugin = origin("hydra_peft.methods", source.run.config.method.name) or {}
     return {
         "config_id": record.config_id,
         "method": ", ".join(f"{k}={v}" for k, v in record.method.items()),
+        "whose the method is": " ".join(
+            filter(None, (plugin.get(key) for key in ("module", "distribution", "version")))
+        ),
         "backbone": f"{source.stock.call()} in timm",
         "weights of the backbone": f"{where} (sha256 {record.weights.get('sha256')})",
         "whose they are": record.weights.get("origin", ""),

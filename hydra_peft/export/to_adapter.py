@@ -13,6 +13,7 @@ from hydra_peft.adaptation.storage import load_adapter, write_adapter
 from hydra_peft.export.card import ModelCard, backbone_code
 from hydra_peft.export.plain import put_linear_head, unadapted_copy
 from hydra_peft.export.source import Source, check_same_outputs, outputs_of
+from hydra_peft.plugins import origin, used
 
 
 def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
@@ -36,8 +37,21 @@ def write(source: Source, folder: Path, _: Tensor | None) -> ModelCard:
         library="hydra_peft",
         form="as adapter and head, to be put on the backbone",
         load=(
-            f"import timm\nimport hydra_peft\n{before}\n{base}\n"
+            f"import timm\nimport hydra_peft\n{before}{_plugin(source)}\n{base}\n"
             "hydra_peft.load_adapter(model, '<this folder>')\n"
             "model.eval()  # hydra_peft.merge(model) makes plain layers of it"
         ),
     )
+
+
+def _plugin(source: Source) -> str:
+    """Return Python code that makes the method known where it is somebody's own; "" where ours."""
+    method = source.run.config.method.name
+    told = origin("hydra_peft.methods", method)
+    if told is None:
+        return ""
+    if (module := told["module"]) in used():
+        said = f"has the method '{method}': put its folder on PYTHONPATH"
+        return f"from hydra_peft.plugins import use\n\nuse(['{module}'])  # {said}\n"
+    of = " ".join(part for part in (told["distribution"], told["version"]) if part)
+    return f"\n# the method '{method}' is of the package {of}, which must be installed\n"

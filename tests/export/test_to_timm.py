@@ -67,6 +67,37 @@ def test_the_middle_of_images_is_timms_centre(make_run: Callable[..., Path]) -> 
     torch.testing.assert_close(transform(Image.fromarray(pixels)), expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("size", [[], ["model.image_size=64"]], ids=["", "sized"])
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [("test_convnext", False), ("test_mambaout", False), ("test_vit", True), ("gmlp_ti16_224", True)],
+)
+def test_only_constructors_that_take_a_size_are_given_one(
+    make_run: Callable[..., Path], tmp_path: Path, name: str, bound: bool, size: list[str]
+) -> None:
+    words = ["model=timm", f"model.architecture={name}", "model.pretrained=false", *size]
+    folder = make_run(*words, "method=lora", "method.targets=[fc2]")
+    written = hydra_peft.export_run(folder, output=tmp_path / "out")
+    config = json.loads((written / "config.json").read_text())["pretrained_cfg"]
+    assert config["fixed_input_size"] is bound
+    whole = timm.create_model(f"local-dir:{written}", pretrained=True).eval()
+    run = hydra_peft.load_run(folder, device="cpu")
+    x = torch.randn(2, 3, *run.size)
+    with torch.no_grad():
+        torch.testing.assert_close(whole(x), run.model(x), atol=1e-5, rtol=1e-4)
+
+
+def test_a_config_that_timm_cannot_build_from_is_found_out(
+    make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_peft.export.to_timm._size_is_bound", lambda _: True)
+    words = ["model=timm", "model.architecture=test_convnext", "model.pretrained=false"]
+    folder = make_run(*words, "method=lora", "method.targets=[mlp.fc2]")
+    with pytest.raises(UserError, match=r"timm does not build the model from its config\.json \(Type"):
+        hydra_peft.export_run(folder, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_card_says_what_it_is_and_names_no_path(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
