@@ -17,8 +17,9 @@ from torch import nn
 
 from hydra_peft.adaptation.fingerprint import weights_hash
 from hydra_peft.backbones.architectures import build_architecture, described, size_arguments
-from hydra_peft.backbones.checkpoints import Misfit, check_checkpoint, load_checkpoint
+from hydra_peft.backbones.checkpoints import check_checkpoint, load_checkpoint
 from hydra_peft.backbones.hub import ask_hub, fetched
+from hydra_peft.backbones.misfits import Misfit
 from hydra_peft.backbones.projection import (
     ProjectedVisionTransformer,
     check_no_classifier,

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from hydra_peft.backbones.google_npz import check_google_vit, read_google_vit
+from hydra_peft.backbones.misfits import Misfit, check_names, check_shapes, is_of_head
 from hydra_peft.backbones.projection import PROJECTION, check_no_classifier
 from hydra_peft.backbones.torch_files import read_torch_file
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import named_path
-from hydra_peft.plain_text import counted, shortened, tensor_name, tensor_shape
-from hydra_peft.quoting import of_file
+from hydra_peft.plain_text import tensor_name, tensor_shape
 from hydra_peft.tensor_files import read_headers, read_tensors
 from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 
@@ -28,12 +28,6 @@ from hydra_peft.tensor_values import FLOATS, check_finite, wrong_dtype
 _WRAPPERS = ("module.", "_orig_mod.")
 #: what torch's averages of weights have beside ``module.``
 _AVERAGED = "n_averaged"
-#: what only a classifier or a distilled model adds, no part of the backbone
-_HEADS = ("head.", "head_dist.", "pre_logits.", "fc.")
-
-
-class Misfit(UserError):  # noqa: N818 - read as a sentence
-    """Weights are of another model than the one that was built."""
 
 
 def load_checkpoint(model: nn.Module, path: str | Path, *, antialias: bool = True) -> None:
@@ -157,35 +151,25 @@ def fitting_state(
         fitting: dict[str, Tensor] = into_shape(usable, model)
     # What timm's conversions make of tensors of other shapes and names is of any kind.
     except Exception as error:
+        _check_floats(own.keys() - usable.keys(), state, path)
+        check_names(model, usable.keys(), str(path))
+        check_shapes(model, usable, str(path))
         raise Misfit(
             f"{path} is not a checkpoint of this {type(model).__name__} ({reason_of(error)})."
         ) from None
     # Some families keep a norm of the backbone in their head: models without a head have it too.
-    fitting = {n: t for n, t in fitting.items() if n in own or not _is_of_head(n, model)}
-    missing, unexpected = sorted(own.keys() - fitting.keys()), sorted(fitting.keys() - own.keys())
-    for name in missing:
-        if name in state and name not in usable:
-            where = _where(path, name, state[name])
-            raise wrong_dtype(where, state[name].dtype)
-    if missing or unexpected:
-        raise Misfit(
-            f"{path} does not fit this model: it lacks {counted(len(missing), 'tensor')} "
-            f"{_few(missing)} and has {len(unexpected)} unknown ones {_few(unexpected)}."
-        )
-    for name, tensor in fitting.items():
-        if tensor.shape != own[name].shape:
-            raise Misfit(
-                f"{path}: {tensor_name(name)} has shape {tensor_shape(tensor.shape)}, this model "
-                f"has {tuple(own[name].shape)}."
-            )
+    fitting = {n: t for n, t in fitting.items() if n in own or not is_of_head(n, model)}
+    _check_floats(own.keys() - fitting.keys() - usable.keys(), state, path)
+    check_names(model, fitting.keys(), str(path))
+    check_shapes(model, fitting, str(path))
     return fitting
 
 
-def _is_of_head(name: str, model: nn.Module) -> bool:
-    """Whether a tensor is of what only a classifier adds, as timm calls that of this family."""
-    classifiers = getattr(model, "pretrained_cfg", {}).get("classifier") or ()
-    own = (classifiers,) if isinstance(classifiers, str) else classifiers
-    return name.startswith((*_HEADS, *(f"{one}." for one in own)))
+def _check_floats(names: Collection[str], state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Check that no tensor of ``state`` is missed for what its values are."""
+    for name in sorted(names):
+        if name in state:
+            raise wrong_dtype(_where(path, name, state[name]), state[name].dtype)
 
 
 def _as_it_is(state: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:
@@ -202,8 +186,3 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 def _where(path: Path | str, name: str, tensor: Tensor) -> str:
     return f"{path}: {tensor_name(name)} of shape {tensor_shape(tensor.shape)}"
-
-
-def _few(names: list[str]) -> str:
-    """Return the first names of a list, which may be of any length in a file of unknown origin."""
-    return of_file(f"[{', '.join(shortened(repr(name), 80) for name in names[:2])}]")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hydra_peft.backbones.adapter_files import check_no_adapter
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json
 from hydra_peft.plain_text import quoted
@@ -54,9 +55,10 @@ def describe_folder(checkpoint: str) -> dict[str, Any]:
         ``name`` (the folder's), ``architecture`` and ``arguments``.
 
     Raises:
-        UserError: there is no such json, or it is of another kind of model.
+        UserError: it is an adapter, there is no such json, or it is of another kind of model.
     """
     path = named_path(checkpoint, "model.checkpoint")
+    check_no_adapter(path, WEIGHTS)
     folder = path if os.path.isdir(path) else path.parent
     file = folder / CONFIG
     if not os.path.isfile(file):

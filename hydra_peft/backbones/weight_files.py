@@ -6,7 +6,8 @@ import os
 import zipfile
 from pathlib import Path
 
-from hydra_peft.backbones.transformers_folder import weights_in
+from hydra_peft.backbones.adapter_files import check_no_adapter
+from hydra_peft.backbones.transformers_folder import WEIGHTS, weights_in
 from hydra_peft.backbones.vit_mini import EMBEDDED
 from hydra_peft.errors import UserError
 from hydra_peft.files import named_path, read_json
@@ -26,10 +27,11 @@ def local_file(architecture: str, checkpoint: str | None) -> Path | None:
         checkpoint: a file, or a folder in Hugging Face form.
 
     Raises:
-        UserError: ``checkpoint`` is no path, or a folder whose weights are not read.
+        UserError: ``checkpoint`` is no path, an adapter, or a folder whose weights are not read.
     """
     if checkpoint is not None:
         path = named_path(checkpoint, "model.checkpoint")
+        check_no_adapter(path, WEIGHTS)
         return weights_in(path) if os.path.isdir(path) else path
     return ASSETS / f"{architecture}.safetensors" if architecture in EMBEDDED else None
 

@@ -51,6 +51,30 @@ def test_state_dicts_alone_or_in_a_training_checkpoint(path: Path, key: str, new
     assert all(torch.equal(found[name], PLAIN[name]) for name in PLAIN)
 
 
+@pytest.mark.parametrize(
+    ("taken", "other"),
+    [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("state_dict", "model")],
+)
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_of_several_state_dicts_it_is_said_which_is_taken(
+    path: Path, caplog: pytest.LogCaptureFixture, taken: str, other: str, prefix: str
+) -> None:
+    average = {f"{prefix}{name}": tensor + 1 for name, tensor in PLAIN.items()}
+    torch.save({other: average, taken: PLAIN, "epoch": 3, "optimizer": {"state": {}}}, path)
+    found = read_torch_file(path)
+    assert all(torch.equal(found[name], PLAIN[name]) for name in PLAIN)
+    (said,) = caplog.messages
+    assert f"one model: '{taken}' is taken, and not '{other}': to have another, save" in said
+
+
+def test_tensors_of_something_else_beside_are_not_told_of(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"model": PLAIN, "random": {"cpu": torch.ones(3)}, "scaler": {}}, path)
+    assert read_torch_file(path).keys() == PLAIN.keys()
+    assert caplog.messages == []
+
+
 def test_views_parameters_and_shared_storage(path: Path) -> None:
     whole = torch.arange(1000.0)
     state = {"one": torch.nn.Parameter(whole[:6].view(2, 3).T), "two": whole[3:9]}
@@ -77,7 +101,17 @@ def test_a_storage_has_few_names(path: Path) -> None:
         ({None: torch.ones(1)}, "a name in it is of type NoneType"),
         ({b"x": torch.ones(1)}, "a name in it is of type bytes"),
         ({"x": 3}, "'x' is of type int"),
-        ({"state_dict_ema": PLAIN}, "'state_dict_ema' is of type dict"),
+        ({"state_dict_ema": PLAIN}, "but under 'state_dict_ema': save what lies there"),
+        (
+            {"student": PLAIN, "epoch": 3, "teacher": {**PLAIN}},
+            "but under 'student', 'teacher': save",
+        ),
+        ({"model": {"teacher": PLAIN, "x": 3}}, r"but under 'model\.teacher': save"),
+        ({"model": {"name": "vit"}, "ema": PLAIN}, "but under 'ema': save"),
+        ({"ema": {"shadow": PLAIN}, "epoch": 3}, "but under 'ema.shadow': save"),
+        ({k: {**PLAIN} for k in "abcde"}, "but under 'a', 'b', 'c' and 2 more: save"),
+        (dict.fromkeys("abcde", PLAIN), "but under 'a': save"),
+        ({"k" * 200: PLAIN}, f"but under '{'k' * 39}…': save"),
         ({"x": torch.ones(1).untyped_storage()}, "'x' is of type "),
         ([PLAIN], "it is of type list"),
         (torch.ones(1), "it is of type Tensor"),
@@ -339,8 +373,11 @@ def test_what_takes_memory_or_time_beyond_its_size(
 @pytest.mark.parametrize("name", ["items", "get", "keys", "values"])
 def test_attributes_of_a_mapping_are_no_methods(path: Path, name: str) -> None:
     shadows = {name: collections.OrderedDict}
-    state = Called(collections.OrderedDict, [["a", Called(*FLAT)]], state=shadows)
-    plant(path, Called(collections.OrderedDict, [["model", state]], state=shadows), new=True)
+    both = [
+        [key, Called(collections.OrderedDict, [["a", Called(*FLAT)]], state=shadows)]
+        for key in ("model", "model_ema")
+    ]
+    plant(path, Called(collections.OrderedDict, both, state=shadows), new=True)
     found = read_torch_file(path)
     assert type(found) is dict
     assert torch.equal(found["a"], torch.arange(6.0))

@@ -113,7 +113,7 @@ def test_weights_of_another_model_end_in_an_error(
     folder = make_run("model=timm", *VIT, f"model.checkpoint={tmp_path}/w.pth", "method=lora")
     written = hydra_peft.export_run(folder, "adapter", tmp_path / "out")
     torch.save({f"other.{n}": t for n, t in state.items()}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="of another model, they lack .*'cls_token'"):
+    with pytest.raises(ValueError, match=r"of another model, they lack .*'cls_token'"):
         run_card(written, tmp_path / "w.pth")
 
 

@@ -70,16 +70,21 @@ def test_the_middle_of_images_is_timms_centre(make_run: Callable[..., Path]) -> 
 @pytest.mark.parametrize("size", [[], ["model.image_size=64"]], ids=["", "sized"])
 @pytest.mark.parametrize(
     ("name", "bound"),
-    [("test_convnext", False), ("test_mambaout", False), ("test_vit", True), ("gmlp_ti16_224", True)],
+    [
+        ("test_convnext", False),
+        ("test_mambaout", False),
+        ("test_vit", True),
+        ("gmlp_ti16_224", True),
+    ],
 )
 def test_only_constructors_that_take_a_size_are_given_one(
-    make_run: Callable[..., Path], tmp_path: Path, name: str, bound: bool, size: list[str]
+    make_run: Callable[..., Path], tmp_path: Path, name: str, bound: int, size: list[str]
 ) -> None:
     words = ["model=timm", f"model.architecture={name}", "model.pretrained=false", *size]
     folder = make_run(*words, "method=lora", "method.targets=[fc2]")
     written = hydra_peft.export_run(folder, output=tmp_path / "out")
     config = json.loads((written / "config.json").read_text())["pretrained_cfg"]
-    assert config["fixed_input_size"] is bound
+    assert config["fixed_input_size"] is bool(bound)
     whole = timm.create_model(f"local-dir:{written}", pretrained=True).eval()
     run = hydra_peft.load_run(folder, device="cpu")
     x = torch.randn(2, 3, *run.size)
@@ -93,7 +98,9 @@ def test_a_config_that_timm_cannot_build_from_is_found_out(
     monkeypatch.setattr("hydra_peft.export.to_timm._size_is_bound", lambda _: True)
     words = ["model=timm", "model.architecture=test_convnext", "model.pretrained=false"]
     folder = make_run(*words, "method=lora", "method.targets=[mlp.fc2]")
-    with pytest.raises(UserError, match=r"timm does not build the model from its config\.json \(Type"):
+    with pytest.raises(
+        UserError, match=r"timm does not build the model from its config\.json \(Type"
+    ):
         hydra_peft.export_run(folder, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
