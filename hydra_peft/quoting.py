@@ -24,7 +24,12 @@ def unquoted() -> Iterator[None]:
         _QUOTED.reset(token)
 
 
+def may_quote() -> bool:
+    """Whether sentences may quote files, as those that somebody names may be."""
+    return _QUOTED.get()
+
+
 def of_file(text: object, instead: str = "…") -> str:
     """Return ``text``, which stands in a file, as a sentence may have it: ``instead`` within
     :func:`unquoted`."""
-    return str(text) if _QUOTED.get() else instead
+    return str(text) if may_quote() else instead

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hydra_peft.backbones.pickle_sizes import ZIP, check_sizes
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.plain_text import shortened, tensor_name
-from hydra_peft.quoting import of_file
+from hydra_peft.quoting import may_quote, of_file
 from hydra_peft.tensor_values import check_dense
 
 log = logging.getLogger("hydra_peft")
@@ -187,7 +187,12 @@ def _is_state_dict(content: Any) -> bool:
 
 
 def _tell_of_others(around: Any, taken: str, path: Path) -> None:
-    """Warn of other weights of the same model beside those that are taken, such as averages."""
+    """Warn of other weights of the same model beside those that are taken, such as averages.
+
+    A run's folder says by a hash which are meant: where its weights are read again, nothing.
+    """
+    if not may_quote():
+        return
     names = _bare(_at(around, (taken,)))
     others = [
         keys

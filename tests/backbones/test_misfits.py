@@ -100,18 +100,19 @@ def test_another_width_does_not(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "tensors"),
+    ("names", "taken"),
     [
-        ("adapter.json", "adapter.safetensors"),
-        ("adapter_config.json", "adapter_model.safetensors"),
-        ("adapter_config.json", "adapter_model.bin"),
+        (("adapter.json", "adapter.safetensors", "result.json"), "train.py takes it as init_from="),
+        (("adapter.json", "adapter.safetensors"), r"hydra_peft\.load_adapter\(model, '"),
+        (("adapter_config.json", "adapter_model.safetensors"), "train.py takes it as init_from="),
+        (("adapter_config.json", "adapter_model.bin"), "train.py takes it as init_from="),
     ],
 )
-def test_an_adapter_is_no_backbone(tmp_path: Path, config: str, tensors: str) -> None:
-    for name in (config, tensors):
+def test_an_adapter_is_no_backbone(tmp_path: Path, names: tuple[str, ...], taken: str) -> None:
+    for name in names:
         (tmp_path / name).write_bytes(b"")
-    said = rf"is an adapter \({config}\), .* takes it as init_from={tmp_path}; set model\.checkp"
-    for place in (tmp_path, tmp_path / config, tmp_path / tensors):
+    said = rf"is an adapter \({names[0]}\), .*: {taken}{tmp_path}.*; set model\.checkpoint to"
+    for place in (tmp_path, tmp_path / names[0], tmp_path / names[1]):
         with pytest.raises(UserError, match=said):
             check(place)
     (tmp_path / "model.safetensors").write_bytes(b"")  # a folder of a whole model, too

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from hydra_peft.backbones.torch_files import read_torch_file
 from hydra_peft.errors import UserError
+from hydra_peft.quoting import unquoted
 
 PLAIN = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 
@@ -65,6 +66,9 @@ def test_of_several_state_dicts_it_is_said_which_is_taken(
     assert all(torch.equal(found[name], PLAIN[name]) for name in PLAIN)
     (said,) = caplog.messages
     assert f"one model: '{taken}' is taken, and not '{other}': to have another, save" in said
+    with unquoted():  # as a run is rebuilt, whose record has the hash of what it took
+        read_torch_file(path)
+    assert len(caplog.messages) == 1
 
 
 def test_tensors_of_something_else_beside_are_not_told_of(
