@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hydra_peft.backbones.adapter_files import check_no_adapter
 from hydra_peft.backbones.google_npz import check_google_vit, read_google_vit
 from hydra_peft.backbones.misfits import Misfit, check_names, check_shapes, is_of_head
 from hydra_peft.backbones.projection import PROJECTION, check_no_classifier
 from hydra_peft.backbones.torch_files import read_torch_file
+from hydra_peft.backbones.transformers_folder import WEIGHTS
 from hydra_peft.backbones.weight_files import check_suffix
 from hydra_peft.errors import UserError, reason_of
 from hydra_peft.files import named_path
@@ -97,6 +99,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
 
 def _checked_file(name: str | Path) -> Path:
     path = named_path(name, "model.checkpoint")
+    check_no_adapter(path, WEIGHTS)
     if not os.path.isfile(path):
         raise UserError(f"model.checkpoint={path} does not exist or is not a file.")
     check_suffix(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -13,6 +14,8 @@ from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
 
 _LEAVE_OUT = "leave one of them out"
+#: groups of what is the same for all runs of a command
+_OF_NO_RUN = ("paths", "sweep", "launcher", "hydra", "logger", "plugins", "device")
 
 
 def check_none_lost(words: Iterable[str]) -> None:
@@ -35,7 +38,7 @@ def lost(words: Iterable[str]) -> Iterator[tuple[str, str]]:
     A key with a plus is the same key. A mapping is merged with what is there, so that it undoes
     keys of its own alone; but ``protocol.grid={...}`` is the whole grid.
     """
-    parser = OverridesParser.create()
+    words, parser = list(words), OverridesParser.create()
     given: dict[str, str] = {}
     for word in words:
         override = parser.parse_override(word)
@@ -45,11 +48,22 @@ def lost(words: Iterable[str]) -> Iterator[tuple[str, str]]:
         for earlier in dict.fromkeys(given[key] for key in undone):
             if earlier in twice:
                 both = f"{quoted(earlier)} and as {quoted(word)}"
-                yield f"{twice[earlier]} is given twice, as {both}", _LEAVE_OUT
+                advice = f"{_LEAVE_OUT}{_each(twice[earlier], words)}"
+                yield f"{twice[earlier]} is given twice, as {both}", advice
             else:
                 yield _replaced(override, quoted(earlier), quoted(word))
         given = {key: earlier for key, earlier in given.items() if key not in undone}
         given |= dict.fromkeys(keys, word)
+
+
+def _each(key: str, words: Sequence[str]) -> str:
+    """Return what to type where a run with each value was meant, as a shell makes several words of
+    ``method={lora,hydra}``; empty of what is no setting of a run."""
+    values = [word.partition("=")[2] for word in words if word.partition("=")[0] == key]
+    is_single = all(re.fullmatch(r"[\w./@-]+", value) for value in values)
+    if len(values) < 2 or not is_single or "@" in key or key.partition(".")[0] in _OF_NO_RUN:
+        return ""
+    return f", or type {key}={','.join(values)} for a run with each"
 
 
 def _replaced(override: Override, earlier: str, word: str) -> tuple[str, str]:

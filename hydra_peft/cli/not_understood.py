@@ -43,6 +43,8 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         return f"{begun}: what is taken away is typed as ~key, without blanks or a colon."
     if inside := _glob_inside(key, value):
         return f"{begun}: {inside}."
+    if torn := _torn(key, words):
+        return f"{begun}: a shell takes braces without quotes apart, type {torn}."
     if parted := _parted(error.override, words):
         return f"{begun}: {parted}."
     known = known_key(key)
@@ -53,8 +55,25 @@ def not_understood(error: OverrideParseException, words: Sequence[str]) -> str:
         return f"{begun}: keys of a mapping stand without quotes, as in {plain}."
     if mapping := _as_mapping(key, value, known):
         return f"{begun}: {mapping}."
+    closed = f"{key}={value}]"
+    if _is_grids(key, value) and read_word(closed) is not None:
+        return f"{begun}: its bracket is not closed, type {shlex.quote(closed)}."
     meant = (known and meant_value(key, value, known)) or _without_gaps(key, value)
     return f"{begun}: {meant or _in_quotes(error, key, value, known, _lookalike(override))}."
+
+
+def _is_grids(key: str, value: str) -> bool:
+    """Whether ``value`` begins the list of values that tuning tries of one key."""
+    return key.lstrip("+").startswith("protocol.grid.") and value.startswith("[")
+
+
+def _torn(key: str, words: Sequence[str]) -> str | None:
+    """Return the mapping of which a shell has made several words, each with ``key``, in quotes."""
+    values = [value for one, equals, value in (w.partition("=") for w in words) if one == key]
+    whole = f"{key}={{{','.join(values)}}}"
+    if len(values) < 2 or not any(map(_is_open, values)) or read_word(whole) is None:
+        return None
+    return shlex.quote(whole)
 
 
 def _expected(error: OverrideParseException, words: Sequence[str]) -> str:

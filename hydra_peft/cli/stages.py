@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Sequence
 
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.sweeps.job import Composition
@@ -18,6 +19,21 @@ def waiting(found: Sequence[Composition]) -> list[Composition]:
     starting = [one for one in found if one.starts_from]
     sources = {one.starts_from: _of_task(one.starts_from, found) for one in starting}
     return [one for one in starting if _waits(one, sources[one.starts_from])]
+
+
+def settled(found: Sequence[Composition], earlier: Collection[str]) -> list[Composition]:
+    """Return ``found`` with the jobs of an ``earlier`` stage, by name, as done: what was asked for
+    on complete and failed runs has been done about them."""
+    return [
+        _settled(one, one.config) if one.config and one.job.name in earlier else one
+        for one in found
+    ]
+
+
+def _settled(one: Composition, config: RunConfig) -> Composition:
+    sweep = dataclasses.replace(config.sweep, on_existing="skip", retry="none")
+    new = Composition.of(one.job.overrides, dataclasses.replace(config, sweep=sweep))
+    return dataclasses.replace(new, starts_from=one.starts_from)
 
 
 def _of_task(task: str, found: Sequence[Composition]) -> list[RunConfig]:

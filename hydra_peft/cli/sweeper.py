@@ -32,7 +32,7 @@ from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.plugins import MODULE, plug_in
-from hydra_peft.cli.stages import waiting
+from hydra_peft.cli.stages import settled, waiting
 from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
@@ -160,7 +160,7 @@ class Sweeps(Sweeper):
         jobs = expand(self.config, loader)
         if len(jobs) >= MANY:
             print(f"looking at {len(jobs):,} jobs ...", file=sys.stderr)
-        found = compositions(self.config, loader, jobs)
+        found = settled(compositions(self.config, loader, jobs), self.told)
         words = typed_words(self.config.hydra.overrides)
         check_acting(words, [one.config for one in found if one.config is not None])
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)

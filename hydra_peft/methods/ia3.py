@@ -54,7 +54,8 @@ class Ia3(LinearMethod):
             if not any(matches(name, pattern) for name in layers):
                 raise UserError(
                     f"feedforward: '{pattern}' matches no layer that targets={self.targets} names: "
-                    "name it in both, or in targets alone to scale its outputs."
+                    "set feedforward to those of them that are second layers of MLPs, whose inputs "
+                    "are scaled, or to [] to scale the outputs of all."
                 )
         if packed := [name for name in layers if self._parts_of(name)]:
             check_all_packed(model, packed, head)

@@ -3,12 +3,14 @@ settings the two differ."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hydra_peft.adapters.initializers import PISSA
+from hydra_peft.config.grid import used
 from hydra_peft.config.identity import TUNED, science
 from hydra_peft.config.schema import RunConfig
 from hydra_peft.errors import UserError
@@ -91,6 +93,29 @@ def check_fits(config: RunConfig, origin: Origin) -> None:
                 f"{_shown(origin.method.get(key))}, and this run has "
                 f"{_shown(own.method.get(key))}: set method.{key}, or start from another run."
             )
+
+
+def check_one_shape(config: RunConfig) -> None:
+    """Check that what tuning may give a method leaves its adapter the shape that it starts with.
+
+    Raises:
+        UserError: it has adapters of several shapes to choose from.
+    """
+    for key, values in used(config).items() if config.protocol.tune else ():
+        group, _, name = key.partition(".")
+        if group != "method":
+            continue
+        methods = (dataclasses.replace(config.method, **{name: value}) for value in values)
+        shapes = [_without(_FREE, method.identity()) for method in methods]
+        if any(shape != shapes[0] for shape in shapes):
+            raise UserError(
+                f"protocol.grid.{key} has adapters of several shapes, and the one that init_from "
+                f"names has one: set protocol.grid.{key}=null, and method.{name} to its own."
+            )
+
+
+def _without(names: tuple[str, ...], identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in identity.items() if key not in names}
 
 
 def differing(config: RunConfig, origin: Origin) -> list[str]:

@@ -55,14 +55,15 @@ def step_seconds(model: nn.Module, method: Method, *, batch: int, threads: int) 
     """Return about how long a training step takes on a CPU; 0 where nothing is known of the model.
 
     By arithmetic: two operations a parameter and token, times the passes of a step. Known of models
-    whose patch embedding counts its patches.
+    whose patch embedding counts its patches, and whose blocks have as many tokens, and as wide.
 
     Args:
         batch: images of a step.
         threads: of the CPU.
     """
     patches = getattr(getattr(model, "patch_embed", None), "num_patches", None)
-    if not isinstance(patches, int):
+    is_flat = getattr(model, "embed_dim", None) == getattr(model, "num_features", None)
+    if not isinstance(patches, int) or not is_flat:
         return 0.0
     prefix: Any = getattr(model, "num_prefix_tokens", 0)
     kind = "all" if method.trains_backbone else "adapters"

@@ -68,6 +68,7 @@ def look_first(config: RunConfig, *, elsewhere: bool = False) -> None:
     """
     check_search(config.protocol)
     check_epochs(config)
+    check_whole_batches(config)
     for tracker in config.logger.values():
         tracker.check()
     model = config.model
@@ -151,6 +152,20 @@ def check_epochs(config: RunConfig) -> None:
         raise UserError(
             f"train.eval_after={train.eval_after} changes nothing in a training of "
             f"train.epochs={train.epochs}: set it below them, or to null for never."
+        )
+
+
+def check_whole_batches(config: RunConfig) -> None:
+    """Check that a head that takes statistics over a batch sees whole ones.
+
+    Raises:
+        UserError: each is computed in parts.
+    """
+    parts = config.train.accumulate
+    if config.head.least_batch > 1 and parts > 1 and config.train.epochs:
+        raise UserError(
+            f"head.norm=batch takes statistics over a batch, of which train.accumulate={parts} "
+            "computes parts: set train.accumulate=1, or head.norm=none."
         )
 
 

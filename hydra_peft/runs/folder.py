@@ -6,6 +6,8 @@ import collections
 import itertools
 import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra_peft.errors import UserError
@@ -226,7 +228,8 @@ def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
             if unreadable is not None:
                 unreadable.append(f"cannot look into {folder}: {error.strerror or error}.")
             continue
-        left_out: tuple[str, ...] = (TUNING,) if folder == os.fspath(runs) else ()
+        is_whole = folder == os.fspath(runs)
+        left_out: tuple[str, ...] = (TUNING,) if is_whole or _has_search(inside) else ()
         if any(entry.name == FILE for entry in inside):
             found.append(Path(folder))
             if _named_as_run(folder):
@@ -234,6 +237,16 @@ def find_runs(runs: Path, unreadable: list[str] | None = None) -> list[Path]:
             left_out += _INNER
         waiting += [e.path for e in inside if e.name not in left_out and _may_hold_runs(e)]
     return sorted(found)
+
+
+def _has_search(inside: Sequence[os.DirEntry[str]]) -> bool:
+    """Whether a folder among those below the runs' own has a search's folder, and no task that is
+    called so, whose runs lie in it."""
+    for entry in inside:
+        if entry.name == TUNING and entry.is_dir(follow_symlinks=False):
+            with suppress(OSError), os.scandir(entry.path) as tasks:
+                return not any(os.path.lexists(os.path.join(one.path, FILE)) for one in tasks)
+    return False
 
 
 def _named_as_run(folder: str) -> bool:

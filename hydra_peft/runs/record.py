@@ -180,7 +180,10 @@ class Record:
     @property
     def trained_on(self) -> str:
         """The split that was learnt from."""
-        return str(self.settings.get("protocol.train_split", "train"))
+        protocol = self.science.get("protocol")
+        # Of a search's trials settings are those of the run that they are for.
+        own = protocol.get("train_split") if isinstance(protocol, dict) else None
+        return str(own or self.settings.get("protocol.train_split", "train"))
 
     @property
     def rule(self) -> str:

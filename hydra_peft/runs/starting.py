@@ -21,7 +21,13 @@ from hydra_peft.files import sha256_of
 from hydra_peft.methods import method_class
 from hydra_peft.plain_text import in_one_line
 from hydra_peft.plugins import check_origins
-from hydra_peft.runs.alike import Origin, check_fits, differing_in_words, distance
+from hydra_peft.runs.alike import (
+    Origin,
+    check_fits,
+    check_one_shape,
+    differing_in_words,
+    distance,
+)
 from hydra_peft.runs.folder import ADAPTER, check_run_folder, runs_of_task
 from hydra_peft.runs.peft_start import PEFT, check_peft_start, is_peft_folder, origin_of_peft
 from hydra_peft.runs.record import FILE, Record, read_record
@@ -69,6 +75,7 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             f"init_from=task:{in_one_line(task)} is the task that this run trains: set "
             "init_from=null for it, or name the folder of the run to go on from."
         )
+    check_one_shape(config)
     fitting, refused = _runs_to_start_from(config, f"{benchmark}/{task}")
     if not fitting:
         if (known := find_benchmark(benchmark).tasks) and task not in known:
@@ -113,7 +120,8 @@ def _runs_to_start_from(config: RunConfig, task: str) -> tuple[list[tuple[Path, 
 def waits_for(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> bool:
     """Whether a run starts from one of ``jobs``, which train ``task``, that is still to be done.
 
-    It does where none that is complete has settings that are nearer to its own.
+    It does where none that is complete has settings that are nearer to its own. What is to be done
+    anew (``sweep.on_existing=rerun``) is still to be done.
 
     Args:
         config: of the run; what starts from a run of ``task`` by name.
@@ -126,15 +134,19 @@ def waits_for(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> bool:
             with suppress(UserError):
                 origin = Origin.of_config(job)
                 check_fits(config, origin)
-                own.append((distance(config, origin), config_id(job)))
+                own.append((distance(config, origin), job))
     if not own:
         return False
-    least = min(own)[0]
+    least = min(length for length, _ in own)
     done = _runs_to_start_from(config, task)[0]
     if any(distance(config, Origin.of_record(record)) < least for _, record in done):
         return False
     complete = {record.config_id for _, record in done}
-    return not all(job in complete for length, job in own if length == least)
+    return not all(
+        job.sweep.on_existing != "rerun" and config_id(job) in complete
+        for length, job in own
+        if length == least
+    )
 
 
 def short_start(config: RunConfig) -> str:

@@ -224,6 +224,8 @@ def test_any_text_is_shown_so_that_it_is_read_as_it_is_or_not_at_all(value: str)
         (["+seed=3"], "seed has a value, which is changed without a plus: type seed=3."),
         (["+method.targets=fc2"], "without a plus: type 'method.targets=[fc2]'."),
         (["+seed=3", "seed=4"], "seed is given twice, as '+seed=3' and as 'seed=4': leave one of"),
+        (["protocol.grid=lr:[1e-3", "protocol.grid=5e-3]"], "apart, type 'protocol.grid={lr:[1e"),
+        (["protocol.grid.lr=[1e-3,5e-3"], "is not closed, type 'protocol.grid.lr=[1e-3,5e-3]'."),
         (["+hydra/job_logging=none"], "hydra/job_logging is chosen more than once"),
         (["hydra/job_logging=zq"], "there is no config 'hydra/job_logging/zq': see"),
         (["hydra/sweeper=optuna"], "a hydra/sweeper other than hydra_peft neither plans jobs nor"),

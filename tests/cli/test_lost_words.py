@@ -46,13 +46,20 @@ def test_what_a_later_word_replaces_or_takes_away(
         ("protocol.grid.lr=[1]", "protocol.grid.optimizer.lr=[2]", "protocol.grid.optimizer.lr"),
         ("train.epochs=2", "++train.epochs=1", "train.epochs"),
         ("model.arguments={depth:1}", "model.arguments={depth:2}", "model.arguments.depth"),
-        ("optimizer=sgd", "optimizer=adamw", "optimizer"),
         ("recipe@dataset.recipe=a", "recipe@dataset.recipe=b", "recipe@dataset.recipe"),
     ],
 )
 def test_a_key_given_twice_within_mappings_too(first: str, last: str, key: str) -> None:
     said = f"{key} is given twice, as '{first}' and as '{last}'"
     assert list(lost([first, last])) == [(said, LEAVE_OUT)]
+
+
+def test_values_that_a_run_each_may_have_are_said_as_one_word() -> None:
+    words = ["optimizer=sgd", "seed=1", "optimizer=adamw"]
+    advice = f"{LEAVE_OUT}, or type optimizer=sgd,adamw for a run with each"
+    assert list(lost(words)) == [
+        ("optimizer is given twice, as 'optimizer=sgd' and as 'optimizer=adamw'", advice)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,42 @@ def test_a_job_whose_own_start_fails_is_told_and_takes_no_other(
     told = "it starts from the run of mini/digits with its own settings, which is not complete"
     assert err.count(told) == 1
     assert rates(tmp_path).keys() <= {0.01}
+
+
+def test_what_is_done_anew_is_done_once_and_before_what_starts_from_it(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    anew = [*words, "optimizer.lr=0.01", "sweep.on_existing=rerun"]
+    for times in (1, 2):
+        code, out, err = cli(*anew)
+        assert code == 0, err
+        lines = [line.split()[0] for line in out.splitlines() if line.startswith("mini/")]
+        assert lines == ["mini/digits", "mini/cells"]
+        assert len(list(tmp_path.glob("runs/mini/*/*/result.json"))) == 2 * times
+    again = cli(*words, "optimizer.lr=0.01")[1]
+    assert again.splitlines()[0] == "2 jobs, 2 done, 0 to run"
+
+
+def test_a_start_that_fails_is_tried_once_again_where_that_is_asked_for(
+    cli: Cli, words: list[str]
+) -> None:
+    slow = ["optimizer=sgd", "optimizer.lr=0.01,1e6", "train.batch_size=8", "sweep.retry=all"]
+    for _ in range(2):
+        code, _, err = cli(*words, *slow)
+        assert code == 1
+        assert err.count("mini/digits lora r=4 seed 0: diverged") == 1
+        assert "2 of the runs did not complete" in err
+
+
+def test_batches_in_parts_beside_statistics_over_them_are_told_at_once(cli: Cli) -> None:
+    code, out, err = cli("-m", "method=lora", "head.norm=batch", "train.accumulate=2")
+    assert (code, out) == (2, "")
+    assert "head.norm=batch takes statistics over a batch, of which train.accumulate=2" in err
+
+
+def test_tuning_the_shape_of_what_a_run_starts_with_is_told_at_once(
+    cli: Cli, words: list[str]
+) -> None:
+    code, out, err = cli(*words, "protocol.tune=true", "protocol.grid={method.rank:[2,4]}")
+    assert (code, out) == (2, "")
+    assert "protocol.grid.method.rank has adapters of several shapes, and the one that" in err

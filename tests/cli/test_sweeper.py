@@ -123,7 +123,8 @@ def test_a_dry_run_creates_nothing(cli: Cli, tmp_path: Path, many: bool) -> None
     ("words", "message"),
     [
         (["method=lora", "method=hydra"], "method is given twice, as 'method=lora' and as 'method"),
-        (["paths.runs=a", "paths.runs=b"], "paths.runs is given twice, as 'paths.runs=a' and "),
+        (["seed=0", "seed=1", "seed=2"], "out, or type seed=0,1,2 for a run with each.\n"),
+        (["paths.runs=a", "paths.runs=b"], "and as 'paths.runs=b': leave one of them out.\n"),
         (["paths.runs=null"], "error: paths.runs=null is not allowed: it must be a text.\n"),
         (["paths.runs=[a]"], "error: paths.runs=['a'] is not allowed: it must be a text.\n"),
         (["~paths.runs"], "error: paths.runs has no value: it must be set here, as paths.runs="),

@@ -115,6 +115,15 @@ def test_two_spellings_are_one_setting() -> None:
     assert one.label == "ia3"
 
 
+def test_targets_without_second_layers_say_what_feedforward_takes() -> None:
+    model = small_vit()
+    with pytest.raises(
+        UserError, match=r"feedforward: 'mlp\.fc2' matches no layer .* or to \[\] to"
+    ):
+        hydra_peft.inject(model, "ia3", targets=["attn.proj"])
+    hydra_peft.inject(model, "ia3", targets=["attn.proj"], feedforward=[])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 from hydra_peft.backbones.architectures import build_architecture
@@ -33,6 +34,9 @@ def test_a_step_is_counted_in_operations(skeletons: dict[int, torch.nn.Module]) 
     assert step_seconds(skeletons[518], lora, batch=64, threads=2) == pytest.approx(2.2 * forward)
     assert step_seconds(skeletons[518], full, batch=32, threads=1) == pytest.approx(3 * forward)
     assert step_seconds(torch.nn.Linear(2, 2), lora, batch=64, threads=2) == 0
+    with torch.device("meta"):  # of which each stage has fewer tokens, and wider ones
+        swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0)
+    assert step_seconds(swin, lora, batch=64, threads=2) == 0
 
 
 @pytest.mark.parametrize(

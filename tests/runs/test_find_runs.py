@@ -23,7 +23,13 @@ def test_what_is_a_run_and_what_is_not(tmp_path: Path) -> None:
     write_record(record(), tmp_path / "deep" / "er" / "than" / "usual" / "run")
     write_record(record(), tmp_path / "other" / "tuning" / "run")  # a task of that name
     for place in (
-        *("tuning/mini/digits/run", ".claims/x", ".sweeps/y", "mini/digits/run.superseded-1"),
+        *(
+            "tuning/mini/digits/run",
+            "elsewhere/runs/tuning/mini/digits/run",
+            ".claims/x",
+            ".sweeps/y",
+            "mini/digits/run.superseded-1",
+        ),
         *(f"{run.relative_to(tmp_path)}/checkpoints", f"{run.relative_to(tmp_path)}/a/b"),
     ):
         write_record(record(), tmp_path / place)

@@ -287,6 +287,7 @@ def test_elevaters_search_is_replayed_recorded_and_goes_on(
     trials = [read_record(p) for p in find_runs(tmp_path / "runs" / "tuning")]
     assert len(trials) == len(scores)
     assert {(r.selection["rule"], r.split) for r in trials} == {("best", "val200")}
+    assert {trial.trained_on for trial in trials} == {"train800"}
 
 
 @pytest.mark.parametrize(
