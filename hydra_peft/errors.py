@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from hydra_peft.plain_text import quoted, shortened
 
@@ -29,11 +30,12 @@ class WaitsForRun(UserError):  # noqa: N818 - read as a sentence
 
     Attributes:
         task: benchmark and name of that run's task.
+        config: the run, typed, without its start.
     """
 
-    def __init__(self, message: str, task: str) -> None:
+    def __init__(self, message: str, task: str, config: Any) -> None:
         super().__init__(message)
-        self.task = task
+        self.task, self.config = task, config
 
 
 class RunFailed(UserError):  # noqa: N818 - read as a sentence

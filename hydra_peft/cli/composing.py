@@ -19,7 +19,7 @@ from hydra_peft.cli.hydra_errors import COMPOSITION_ERRORS, one_sentence
 from hydra_peft.cli.overrides import check_overrides
 from hydra_peft.config.check import check_config
 from hydra_peft.config.resolved import Resolved
-from hydra_peft.config.starts import task_of_start
+from hydra_peft.config.starts import task_of_start, without_start
 from hydra_peft.errors import UserError, WaitsForRun
 from hydra_peft.runs.first_look import look_first
 from hydra_peft.sweeps.job import Composition, Job
@@ -72,6 +72,7 @@ def on_devices(found: Sequence[Composition]) -> list[Composition]:
         dataclasses.replace(
             Composition.of(composition.job.overrides, on_device(composition.config)),
             starts_from=composition.starts_from,
+            alone=composition.alone,
         )
         if composition.config
         else composition
@@ -137,14 +138,18 @@ class Composer:
             composed = self._compose(overrides)
             checked = check_config(composed, self._resolved, changeable=True)
         except WaitsForRun as error:
-            return Composition(Job(tuple(overrides)), None, str(error), error.task)
+            job = Job(tuple(overrides))
+            return Composition(job, None, str(error), error.task, error.config)
         except UserError as error:
             return Composition(Job(tuple(overrides)), None, str(error))
         except COMPOSITION_ERRORS as error:
             return Composition(Job(tuple(overrides)), None, one_sentence(error))
+        found = Composition.of(overrides, checked)
         task = task_of_start(OmegaConf.select(composed, "init_from"))
-        starts_from = f"{checked.dataset.benchmark}/{task}" if task and checked.init_from else ""
-        return dataclasses.replace(Composition.of(overrides, checked), starts_from=starts_from)
+        if not task or checked.init_from is None:
+            return found
+        starts_from = f"{checked.dataset.benchmark}/{task}"
+        return dataclasses.replace(found, starts_from=starts_from, alone=without_start(checked))
 
     def _compose(self, overrides: Sequence[str]) -> DictConfig:
         if self._config.hydra.searchpath:

@@ -1,58 +1,105 @@
-"""Jobs of a sweep that start from runs which others of its jobs do first: they come afterwards."""
+"""Jobs of a sweep that start from runs which others of its jobs do: each comes after its own."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Sequence
 
-from hydra_peft.config.schema import RunConfig
+from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.sweeps.job import Composition
 
 
-def waiting(found: Sequence[Composition]) -> list[Composition]:
-    """Return those of ``found`` that start from the run of a task, named as ``task:<name>``, which
-    another one of them still has to do.
+def staged(found: Sequence[Composition]) -> tuple[list[Composition], list[Composition]]:
+    """Return those of ``found`` that can begin now, and those that wait for others of them.
 
-    A run of that task that is complete may have other settings: each job waits for the run of its
-    own, where that is among the jobs.
+    A job that names its start by a task (``init_from=task:<name>``) starts from the run which that
+    one of the jobs does whose settings are its own, or nearest to them; also where there is a
+    complete run of that task with other settings, or one that this sweep has not.
     """
-    starting = [one for one in found if one.starts_from]
-    sources = {one.starts_from: _of_task(one.starts_from, found) for one in starting}
-    return [one for one in starting if _waits(one, sources[one.starts_from])]
+    stages = _Stages(found)
+    begun = [(one, stages.begun(one)) for one in found]
+    ready = [job for _, job in begun if job is not None]
+    return ready, [one for one, job in begun if job is None]
+
+
+class _Stages:
+    """The jobs of a sweep, and what each starts from."""
+
+    def __init__(self, found: Sequence[Composition]) -> None:
+        self._by_task: dict[str, list[Composition]] = {}
+        for one in found:
+            if one.alone is not None:
+                self._by_task.setdefault(_task(one.alone), []).append(one)
+        self._begun: dict[int, Composition | None] = {}
+
+    def begun(self, one: Composition) -> Composition | None:
+        """Return a job with its start, or None where that is still to be done."""
+        if id(one) not in self._begun:
+            self._begun[id(one)] = None  # what starts from itself waits for ever
+            self._begun[id(one)] = self._with_start(one)
+        return self._begun[id(one)]
+
+    def _with_start(self, one: Composition) -> Composition | None:
+        sources = self._by_task.get(one.starts_from, [])
+        if not sources or one.alone is None:
+            return one
+        from hydra_peft.runs.on_device import on_device  # loads torch
+        from hydra_peft.runs.starting import nearest_of
+
+        config = on_device(one.alone)
+        of_sources = [on_device(source.alone) for source in sources if source.alone]
+        nearest = nearest_of(config, one.starts_from, of_sources)
+        starts = [self._start(sources[place]) for place in nearest]
+        if None in starts:
+            return None
+        if not starts or starts[-1] is None:
+            return one
+        return _starting_from(one, one.alone, starts[-1])
+
+    def _start(self, source: Composition) -> InitFrom | None:
+        """Return the start that a job's run is, None where it is still to be done."""
+        from hydra_peft.runs.on_device import on_device
+        from hydra_peft.runs.starting import start_done
+
+        begun = self.begun(source)
+        if begun is None or begun.config is None or begun.config.sweep.on_existing == "rerun":
+            return None
+        return start_done(on_device(begun.config))
+
+
+def _starting_from(one: Composition, alone: RunConfig, start: InitFrom) -> Composition:
+    settings = alone.settings
+    if "init_from" not in settings:  # which says that the recipe names it
+        settings = settings | start.in_settings()
+    config = dataclasses.replace(alone, init_from=start, settings=settings)
+    job = Composition.of(one.job.overrides, config).job
+    return dataclasses.replace(one, config=config, job=job)
+
+
+def why_left(one: Composition) -> str:
+    """Return why a job that waited is not begun."""
+    return (
+        f"{one.job.name}: it starts from the run of {one.starts_from} with its own settings, which "
+        "is not complete: do that one first, or name another one's folder as init_from."
+    )
 
 
 def settled(found: Sequence[Composition], earlier: Collection[str]) -> list[Composition]:
     """Return ``found`` with the jobs of an ``earlier`` stage, by name, as done: what was asked for
     on complete and failed runs has been done about them."""
-    return [
-        _settled(one, one.config) if one.config and one.job.name in earlier else one
-        for one in found
-    ]
+    return [_settled(one) if one.job.name in earlier else one for one in found]
 
 
-def _settled(one: Composition, config: RunConfig) -> Composition:
-    sweep = dataclasses.replace(config.sweep, on_existing="skip", retry="none")
-    new = Composition.of(one.job.overrides, dataclasses.replace(config, sweep=sweep))
-    return dataclasses.replace(new, starts_from=one.starts_from)
+def _settled(one: Composition) -> Composition:
+    def once(config: RunConfig | None) -> RunConfig | None:
+        if config is None:
+            return None
+        sweep = dataclasses.replace(config.sweep, on_existing="skip", retry="none")
+        return dataclasses.replace(config, sweep=sweep)
 
-
-def _of_task(task: str, found: Sequence[Composition]) -> list[RunConfig]:
-    """Return the jobs of ``task``, nothing left open that the device decides."""
-    jobs = [one for one in found if one.config and _task(one.config) == task]
-    if not jobs:
-        return []
-    from hydra_peft.cli.composing import on_devices  # loads torch
-
-    return [one.config for one in on_devices(jobs) if one.config]
-
-
-def _waits(one: Composition, sources: Sequence[RunConfig]) -> bool:
-    if one.config is None or not sources:
-        return bool(sources)
-    from hydra_peft.runs.on_device import on_device
-    from hydra_peft.runs.starting import waits_for
-
-    return waits_for(on_device(one.config), one.starts_from, sources)
+    config = once(one.config)
+    job = Composition.of(one.job.overrides, config).job if config else one.job
+    return dataclasses.replace(one, job=job, config=config, alone=once(one.alone))
 
 
 def _task(config: RunConfig) -> str:

@@ -32,7 +32,7 @@ from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.plugins import MODULE, plug_in
-from hydra_peft.cli.stages import settled, waiting
+from hydra_peft.cli.stages import settled, staged, why_left
 from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
@@ -79,11 +79,12 @@ class Sweeps(Sweeper):
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
         self.hydra_context: HydraContext | None = None
-        #: jobs that start from runs which others of the sweep do first, and whether these are done
+        #: jobs that start from runs which others of the sweep do first
         self.waiting: list[Composition] = []
-        self.is_last = False
-        #: names of jobs of which it was told what became of them
-        self.told: set[str] = set()
+        #: whether no stage is to follow
+        self.stopped = False
+        #: names of the jobs of earlier stages; None before the first
+        self.told: set[str] | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -103,8 +104,7 @@ class Sweeps(Sweeper):
         """
         try:
             ends = self._sweep()
-            if self.waiting:
-                self.is_last = True
+            while self.waiting and not self.stopped:
                 ends += self._sweep()
             return ends
         except Exception as error:
@@ -113,6 +113,9 @@ class Sweeps(Sweeper):
 
     def _sweep(self) -> list[JobEnd]:
         planned = self.plan()
+        told = self.told or set()
+        if self.told is not None and {job.job.name for job in planned} <= told:
+            return []  # what waited has been told
         from hydra_peft.sweeps.estimate import job_times  # here, since it loads torch
         from hydra_peft.sweeps.plan_text import first_line
 
@@ -138,9 +141,9 @@ class Sweeps(Sweeper):
             more = counted(len(self.waiting), "more job starts", "more jobs start")
             print(f"{more} from runs that these do, and will come after them", flush=True)
         for job in planned:
-            if job.job.name not in self.told:
+            if job.job.name not in told:
                 tell_of_past(job)
-        self.told = {job.job.name for job in planned}
+        self.told = told | {job.job.name for job in planned}
         unknown = None in [t for job, t in zip(planned, times, strict=True) if job.starts]
         return self._launch(planned, executor, slots if unknown else None) if to_start else []
 
@@ -160,14 +163,14 @@ class Sweeps(Sweeper):
         jobs = expand(self.config, loader)
         if len(jobs) >= MANY:
             print(f"looking at {len(jobs):,} jobs ...", file=sys.stderr)
-        found = settled(compositions(self.config, loader, jobs), self.told)
+        found = settled(compositions(self.config, loader, jobs), self.told or ())
         words = typed_words(self.config.hydra.overrides)
         check_acting(words, [one.config for one in found if one.config is not None])
         elsewhere = is_submitit(self.launcher) or getattr(self.launcher, "elsewhere", False)
         if elsewhere:
             check_for_nodes(found)
         dry_run = self._is_dry([one.config for one in found])
-        found = looked_at_first(self._without_waiting(found), elsewhere=elsewhere)
+        found = looked_at_first(self._of_this_stage(found), elsewhere=elsewhere)
         if not dry_run:
             refuse([c for c in found if c.config is None], len(found))
         if is_submitit(self.launcher):
@@ -184,22 +187,18 @@ class Sweeps(Sweeper):
         asked = OmegaConf.select(self.config, "sweep.dry_run") is True
         return asked or any(one.sweep.dry_run for one in jobs if one)
 
-    def _without_waiting(self, found: list[Composition]) -> list[Composition]:
+    def _of_this_stage(self, found: list[Composition]) -> list[Composition]:
         """Return ``found`` without the jobs that start from runs which others of them do first.
 
-        They are kept for later; at the end those whose run did not complete are told.
+        They are kept for later; those are told whose run did not complete in the stage before.
         """
-        later = waiting(found)
-        if self.is_last:
-            for one in later:
-                why = one.reason or (
-                    f"it starts from the run of {one.starts_from} with its own settings, which is "
-                    "not complete: do that one first, or name another one's folder as init_from."
-                )
-                complain(f"{one.job.name}: {why}")
+        ready, self.waiting = staged(found)
+        if self.told is not None and {one.job.name for one in ready} <= self.told:
+            for one in self.waiting:
+                complain(why_left(one))
                 unfinished.append(one.job.name)
-        self.waiting = [] if self.is_last else later
-        return [one for one in found if one not in later]
+            self.waiting = []
+        return ready
 
     def _slots(self, planned: Sequence[PlannedJob]) -> int:
         """Number of jobs that run at a time; 1 where only the launcher knows."""
@@ -262,9 +261,11 @@ class Sweeps(Sweeper):
                 if line := next_line(planned, list(left.values()), unknown_in):
                     print(line, flush=True)
                     unknown_in = None  # said once: status.py says it from then on
-        if left_over := len(to_start) - len(ends):
-            waiting = counted(left_over, "job is", "jobs are")
-            complain(f"stopped at the first failure (sweep.fail_fast=true), {waiting} left.")
+        failed = any(end.error is not None for end in ends)
+        self.stopped = fail_fast and failed
+        if self.stopped and (left_over := len(to_start) - len(ends) + len(self.waiting)):
+            are_left = counted(left_over, "job is left", "jobs are left")
+            complain(f"stopped at the first failure (sweep.fail_fast=true), {are_left}.")
         return ends
 
     def _ends(

@@ -30,12 +30,11 @@ def settings_of(checked: RunConfig, raw: dict[str, Any]) -> dict[str, Any]:
     del groups["dataset"], groups["seed"]
     plugins = groups.pop("plugins", {})
     settings: dict[str, Any] = {f"plugins.{key}": plugins[key] for key in plugins if key in groups}
-    start, written = groups.pop("init_from", None), raw.get("init_from")
-    if is_recipes(written):
+    groups.pop("init_from", None)
+    if is_recipes(raw.get("init_from")):
         settings["init_from"] = "recipe"  # which starts some tasks from a run and others not
-    elif start:
-        # Of one row each seed may start from that seed's run.
-        settings |= {f"init_from.{key}": start[key] for key in ("task", "settings")}
+    elif checked.init_from is not None:
+        settings |= checked.init_from.in_settings()
     for group, values in groups.items():
         if not isinstance(values, dict):
             settings[group] = values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hydra_peft.config.schema import InitFrom
+from hydra_peft.config.schema import InitFrom, RunConfig
 from hydra_peft.config.typed import typed
 from hydra_peft.errors import UserError
 from hydra_peft.plain_text import quoted
@@ -40,6 +40,12 @@ def start_of(value: object) -> InitFrom | str | None:
             "and the name of a task of the same benchmark."
         )
     return origin_of_start(value)
+
+
+def without_start(config: RunConfig) -> RunConfig:
+    """Return the run that starts from a fresh adapter, and is ``config`` otherwise."""
+    settings = {k: v for k, v in config.settings.items() if not k.startswith("init_from.")}
+    return dataclasses.replace(config, init_from=None, settings=settings)
 
 
 def _names_no_folder(value: str) -> bool:

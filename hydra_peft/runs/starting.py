@@ -25,6 +25,7 @@ from hydra_peft.runs.alike import (
     Origin,
     check_fits,
     check_one_shape,
+    differing,
     differing_in_words,
     distance,
 )
@@ -89,6 +90,7 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             f"{in_one_line(str(runs))} has none that is complete{refused}: do that one "
             "first, or set init_from=null.",
             f"{benchmark}/{task}",
+            config,
         )
     ranked = [
         (-distance(config, Origin.of_record(record)), record.begun, folder)
@@ -117,36 +119,41 @@ def _runs_to_start_from(config: RunConfig, task: str) -> tuple[list[tuple[Path, 
     return fitting, refused
 
 
-def waits_for(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> bool:
-    """Whether a run starts from one of ``jobs``, which train ``task``, that is still to be done.
+def nearest_of(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> list[int]:
+    """Return the places of those of ``jobs`` whose run's adapter a run is to start from.
 
-    It does where none that is complete has settings that are nearer to its own. What is to be done
-    anew (``sweep.on_existing=rerun``) is still to be done.
+    They are those that fit, with settings that differ the least from its own; none where a run that
+    is complete differs less.
 
     Args:
-        config: of the run; what starts from a run of ``task`` by name.
-        task: benchmark and name.
+        config: of the run.
+        task: benchmark and name of what ``jobs`` train.
         jobs: of the same sweep, nothing left open that the device decides.
     """
-    own = []
-    for job in jobs:
+    lengths = {}
+    for place, job in enumerate(jobs):
         if (job.seed, job.protocol.name) == (config.seed, config.protocol.name):
             with suppress(UserError):
-                origin = Origin.of_config(job)
-                check_fits(config, origin)
-                own.append((distance(config, origin), job))
-    if not own:
-        return False
-    least = min(length for length, _ in own)
-    done = _runs_to_start_from(config, task)[0]
-    if any(distance(config, Origin.of_record(record)) < least for _, record in done):
-        return False
-    complete = {record.config_id for _, record in done}
-    return not all(
-        job.sweep.on_existing != "rerun" and config_id(job) in complete
-        for length, job in own
-        if length == least
-    )
+                check_fits(config, Origin.of_config(job))
+                lengths[place] = len(differing(config, Origin.of_config(job)))
+    least = min(lengths.values(), default=0)
+    done = (Origin.of_record(record) for _, record in _runs_to_start_from(config, task)[0])
+    if any(len(differing(config, origin)) < least for origin in done):
+        return []
+    return [place for place, length in lengths.items() if length == least]
+
+
+def start_done(config: RunConfig) -> InitFrom | None:
+    """Return the start that the run of ``config`` is, None where it is not complete."""
+    dataset, identity = config.dataset, config_id(config)
+    runs = Path(config.paths.runs)
+    for folder in runs_of_task(
+        runs, benchmark=dataset.benchmark, task=dataset.name, seed=config.seed
+    ):
+        with suppress(UserError):
+            if _record(folder).config_id == identity:
+                return origin_of_start(str(folder))
+    return None
 
 
 def short_start(config: RunConfig) -> str:

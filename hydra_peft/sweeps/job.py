@@ -55,17 +55,19 @@ class Composition:
         reason: why not, in one sentence.
         starts_from: benchmark and name of the task whose run it starts from, where that is named
             by its task; there is one already, or it has to be done before.
+        alone: the typed config without that start; ``config`` itself where it has none of the kind.
     """
 
     job: Job
     config: RunConfig | None
     reason: str | None = None
     starts_from: str = ""
+    alone: RunConfig | None = None
 
     @classmethod
     def of(cls, overrides: Sequence[str], config: RunConfig) -> Composition:
         """Return the job with the checked ``config``."""
-        return cls(Job.of(overrides, config), config)
+        return cls(Job.of(overrides, config), config, alone=config)
 
 
 @dataclass(frozen=True)

@@ -108,3 +108,60 @@ def test_tuning_the_shape_of_what_a_run_starts_with_is_told_at_once(
     code, out, err = cli(*words, "protocol.tune=true", "protocol.grid={method.rank:[2,4]}")
     assert (code, out) == (2, "")
     assert "protocol.grid.method.rank has adapters of several shapes, and the one that" in err
+
+
+CHAIN = """\
+# @package _global_
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    params: {dataset: mini/texture, init_from: "'task:cells'"}
+    beside:
+      - {dataset: mini/cells, init_from: "'task:digits'"}
+      - {dataset: mini/digits, init_from: null}
+"""
+
+
+def test_a_chain_of_three_is_done_link_by_link(cli: Cli, words: list[str], tmp_path: Path) -> None:
+    """Also where a run of the middle one lies there that has no start."""
+    (tmp_path / "conf/experiment/chained.yaml").write_text(CHAIN)
+    for before in (0, 1):
+        where = f"paths.runs={tmp_path}/runs{before}"
+        if before:
+            assert cli("dataset=mini/cells", "method=lora", where)[0] == 0
+        _, out, _ = cli(*words, where, "sweep.dry_run=true")
+        assert out.count(": waits for ") == 2
+        code, out, err = cli(*words, where)
+        assert code == 0, err
+        lines = [line.split()[0] for line in out.splitlines() if line.startswith("mini/")]
+        assert lines == ["mini/digits", "mini/cells", "mini/texture"]
+        runs = {
+            record["config_id"]: record
+            for file in (tmp_path / f"runs{before}").glob("mini/*/*/result.json")
+            for record in [json.loads(file.read_text())]
+        }
+        (last,) = (one for one in runs.values() if one["task"] == "texture")
+        middle = runs[last["init_from"]["config_id"]]
+        assert (middle["task"], middle["init_from"]["task"]) == ("cells", "mini/digits")
+        assert cli(*words, where)[1].splitlines()[0] == "3 jobs, 3 done, 0 to run"
+
+
+def test_no_stage_follows_the_first_failure_where_that_is_asked_for(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    slow = ["optimizer=sgd", "optimizer.lr=1e6,0.01", "train.batch_size=8", "sweep.fail_fast=true"]
+    code, out, err = cli(*words, *slow)
+    assert code == 1
+    assert "stopped at the first failure (sweep.fail_fast=true), 3 jobs are left." in err
+    assert out.count(" to run, ") == 1
+    assert len(list(tmp_path.glob("runs/mini/*/*/result.json"))) == 1
+
+
+def test_jobs_that_start_from_each_other_are_told(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    circle = CHAIN.replace("null", "\"'task:texture'\"")
+    (tmp_path / "conf/experiment/chained.yaml").write_text(circle)
+    code, _, err = cli(*words)
+    assert code == 1
+    assert err.count("with its own settings, which is not complete") == 3

@@ -25,3 +25,8 @@ class InitFrom:
     adapter: str
     task: str
     settings: str
+
+    def in_settings(self) -> dict[str, str]:
+        """Return what a run's settings say of it: of one row each seed may start from that seed's
+        run."""
+        return {"init_from.task": self.task, "init_from.settings": self.settings}
