@@ -40,6 +40,7 @@ def candidate(config: RunConfig, choice: Choice) -> RunConfig:
         epochs=asked.trial_epochs,
         seed=config.choosing_seed,
         protocol=protocol,
+        settings={**config.settings, **choice.values},  # by which tables tell trials apart
         **_apart(config),
     )
 

@@ -288,6 +288,8 @@ def test_elevaters_search_is_replayed_recorded_and_goes_on(
     assert len(trials) == len(scores)
     assert {(r.selection["rule"], r.split) for r in trials} == {("best", "val200")}
     assert {trial.trained_on for trial in trials} == {"train800"}
+    for trial in trials:  # which tables tell apart by them
+        assert trial.settings["optimizer.lr"] == trial.science["optimizer"]["lr"]
 
 
 @pytest.mark.parametrize(
