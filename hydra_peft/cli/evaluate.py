@@ -145,7 +145,9 @@ def _edits_told_first(folder: Path) -> Iterator[None]:
             read_record(folder, doubts)
         if not doubts or doubts[0] in str(error):
             raise
-        raise UserError(f"{doubts[0]} With it: {error}") from None
+        # Of a config that cannot be read the doubt is this very mistake.
+        is_told = str(error).partition(" ")[2].rstrip(".") in doubts[0]
+        raise UserError(doubts[0] if is_told else f"{doubts[0]} With it: {error}") from None
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -121,12 +121,12 @@ def _wrong_option(override: Override) -> str | None:
 
 
 def _several(key: str, values: str, word: str) -> str:
+    if key.startswith(_SWEPT):
+        typed = shlex.quote(f"{key.removeprefix(_SWEPT)}={values}")
+        return f"values to sweep over are given as -m {typed}"
     form = as_typed(word.partition("=")[0], values)
     # The name of an option has no comma in it.
     quoted = f", or put quotes around it, as in {form}" if form and "/" not in key else ""
-    if key.startswith(_SWEPT):
-        typed = shlex.quote(f"{key.removeprefix(_SWEPT)}={values}")
-        return f"values to sweep over are given as -m {typed}{quoted}"
     return f"Hydra's own settings have one value in a command, not several: choose one{quoted}"
 
 

@@ -19,7 +19,7 @@ from hydra_peft.errors import UserError
         ("+hydra.job.config.override_dirname.zq=1", r"no key 'hydra\.job\.config\.override_dir"),
         (
             "hydra.sweeper.params.seed=1,2",
-            r"given as -m seed=1,2, or put .*, as in 'hydra\..*seed=\"1,2\"'",
+            r"given as -m seed=1,2\.$",
         ),
         ("+hydra.sweeper.params.seed=range(0,3)", r"given as -m 'seed=range\(0,3\)'"),
         ("hydra.launcher.x=1,2", r"have one value in a command, not several: choose one, or put"),
