@@ -13,8 +13,8 @@ def staged(found: Sequence[Composition]) -> tuple[list[Composition], list[Compos
     """Return those of ``found`` that can begin now, and those that wait for others of them.
 
     A job that names its start by a task (``init_from=task:<name>``) starts from the run which that
-    one of the jobs does whose settings are its own, or nearest to them; also where there is a
-    complete run of that task with other settings, or one that this sweep has not.
+    one of the jobs does whose settings are its own, or nearest to them, whatever other runs of that
+    task there are.
     """
     stages = _Stages(found)
     begun = [(one, stages.begun(one)) for one in found]
@@ -48,13 +48,13 @@ class _Stages:
 
         config = on_device(one.alone)
         of_sources = [on_device(source.alone) for source in sources if source.alone]
-        nearest = nearest_of(config, one.starts_from, of_sources)
-        starts = [self._start(sources[place]) for place in nearest]
-        if None in starts:
+        nearest = [sources[place] for place in nearest_of(config, of_sources)]
+        # Of equals one that has no start of its own, whichever was typed first.
+        starts = [(bool(source.starts_from), self._start(source)) for source in nearest]
+        done = [(started, start.config_id, start) for started, start in starts if start]
+        if len(done) < len(starts):
             return None
-        if not starts or starts[-1] is None:
-            return one
-        return _starting_from(one, one.alone, starts[-1])
+        return _starting_from(one, one.alone, min(done)[-1]) if done else one
 
     def _start(self, source: Composition) -> InitFrom | None:
         """Return the start that a job's run is, None where it is still to be done."""
@@ -65,6 +65,12 @@ class _Stages:
         if begun is None or begun.config is None or begun.config.sweep.on_existing == "rerun":
             return None
         return start_done(on_device(begun.config))
+
+
+def broken(found: Sequence[Composition]) -> list[Composition]:
+    """Return the jobs that cannot work, what others start from before these."""
+    none = [one for one in found if one.config is None]
+    return sorted(none, key=lambda one: bool(one.starts_from))
 
 
 def _starting_from(one: Composition, alone: RunConfig, start: InitFrom) -> Composition:

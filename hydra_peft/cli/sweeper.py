@@ -32,7 +32,7 @@ from hydra_peft.cli.idle_words import check_acting
 from hydra_peft.cli.launchers import OTHER_SWEEPER, OWN_SWEEPER
 from hydra_peft.cli.lost_words import check_none_lost
 from hydra_peft.cli.plugins import MODULE, plug_in
-from hydra_peft.cli.stages import settled, staged, why_left
+from hydra_peft.cli.stages import broken, settled, staged, why_left
 from hydra_peft.commands import as_started
 from hydra_peft.config.composed_values import resolved_section, section_of
 from hydra_peft.config.schema import PathsConfig, RunConfig
@@ -172,7 +172,7 @@ class Sweeps(Sweeper):
         dry_run = self._is_dry([one.config for one in found])
         found = looked_at_first(self._of_this_stage(found), elsewhere=elsewhere)
         if not dry_run:
-            refuse([c for c in found if c.config is None], len(found))
+            refuse(broken(found), len(found))
         if is_submitit(self.launcher):
             check_one_process(self.launcher)
         elif (check := getattr(self.launcher, "check", None)) is not None:

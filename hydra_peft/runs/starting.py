@@ -76,6 +76,12 @@ def start_of_task(config: RunConfig, task: str) -> InitFrom | None:
             f"init_from=task:{in_one_line(task)} is the task that this run trains: set "
             "init_from=null for it, or name the folder of the run to go on from."
         )
+    if config.protocol.tune and config.choosing_seed != config.seed:
+        raise UserError(
+            f"protocol.tune_seed={config.choosing_seed} shares one search between seeds, and "
+            f"init_from=task:{in_one_line(task)} starts each of them from another run: leave it "
+            "out, or name the folder of one run."
+        )
     check_one_shape(config)
     fitting, refused = _runs_to_start_from(config, f"{benchmark}/{task}")
     if not fitting:
@@ -119,16 +125,13 @@ def _runs_to_start_from(config: RunConfig, task: str) -> tuple[list[tuple[Path, 
     return fitting, refused
 
 
-def nearest_of(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> list[int]:
-    """Return the places of those of ``jobs`` whose run's adapter a run is to start from.
-
-    They are those that fit, with settings that differ the least from its own; none where a run that
-    is complete differs less.
+def nearest_of(config: RunConfig, jobs: Sequence[RunConfig]) -> list[int]:
+    """Return the places of those of ``jobs`` whose run's adapter a run is to start from: they fit,
+    and their settings differ the least from its own.
 
     Args:
         config: of the run.
-        task: benchmark and name of what ``jobs`` train.
-        jobs: of the same sweep, nothing left open that the device decides.
+        jobs: of the same sweep.
     """
     lengths = {}
     for place, job in enumerate(jobs):
@@ -137,9 +140,6 @@ def nearest_of(config: RunConfig, task: str, jobs: Sequence[RunConfig]) -> list[
                 check_fits(config, Origin.of_config(job))
                 lengths[place] = len(differing(config, Origin.of_config(job)))
     least = min(lengths.values(), default=0)
-    done = (Origin.of_record(record) for _, record in _runs_to_start_from(config, task)[0])
-    if any(len(differing(config, origin)) < least for origin in done):
-        return []
     return [place for place, length in lengths.items() if length == least]
 
 

@@ -165,3 +165,47 @@ def test_jobs_that_start_from_each_other_are_told(
     code, _, err = cli(*words)
     assert code == 1
     assert err.count("with its own settings, which is not complete") == 3
+
+
+def test_of_equal_starts_the_one_without_its_own_is_taken_in_any_order(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    for place, starts in enumerate(("null,'task:digits'", "'task:digits',null")):
+        twice = CHAIN.replace("\"'task:digits'\"", f'"{starts}"')
+        (tmp_path / "conf/experiment/chained.yaml").write_text(twice)
+        code, out, err = cli(*words)
+        assert code == 0, err
+        assert ("4 jobs, 4 done" in out) == bool(place)
+    runs = [json.loads(file.read_text()) for file in tmp_path.glob("runs/mini/*/*/result.json")]
+    by_id = {record["config_id"]: record for record in runs}
+    (last,) = (record for record in runs if record["task"] == "texture")
+    assert by_id[last["init_from"]["config_id"]]["init_from"] == {}
+
+
+def test_a_sweep_keeps_its_own_start_where_a_nearer_run_is_done_later(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    preset = tmp_path / "conf/experiment/chained.yaml"
+    other = PRESET.replace("null}", "null, optimizer.lr: 0.01}")
+    preset.write_text(other.replace("digits'\"}", "digits'\", optimizer.lr: 0.02}"))
+    assert cli(*words)[0] == 0
+    assert cli("dataset=mini/digits", "method=lora", "optimizer.lr=0.02")[0] == 0
+    assert cli(*words)[1].splitlines()[0] == "2 jobs, 2 done, 0 to run"
+    assert rates(tmp_path) == {0.02: 0.01}
+
+
+def test_one_search_for_all_seeds_starts_from_one_run(cli: Cli, words: list[str]) -> None:
+    tuned = ["protocol.tune=true", "protocol.grid={optimizer.lr:[0.01,0.02]}", "seed=0,1"]
+    code, out, err = cli(*words, *tuned, "protocol.tune_seed=0")
+    assert (code, out) == (2, "")
+    assert "protocol.tune_seed=0 shares one search between seeds, and init_from=task:digits" in err
+
+
+def test_a_link_that_cannot_work_is_told_before_what_starts_from_it(
+    cli: Cli, words: list[str], tmp_path: Path
+) -> None:
+    bad = CHAIN.replace("\"'task:digits'\"}", "\"'task:digits'\", optimizer.lr: 1e30}")
+    (tmp_path / "conf/experiment/chained.yaml").write_text(bad)
+    code, out, err = cli(*words)
+    assert (code, out) == (2, "")
+    assert "optimizer.lr=1e+30 is not allowed" in err
